@@ -1,0 +1,279 @@
+"""Two-stage training of a composed model on a task.
+
+Stage 1 trains every encoder alone, with its own classifier, on its input's examples. Stage 2 freezes the encoders,
+encodes a set of examples of each input once, and trains fusion and head on random combinations of them, with modality
+dropout and sampled ages. Its target is the exact posterior of the answer given what is present, so the model learns
+what it cannot know; an input whose encoder finds nothing in it (`valid` is False) counts as absent.
+
+A finished stage is kept in `folder`, and a run that was interrupted goes on after it. The same seed gives the same
+weights on the same machine with the same number of threads. It does not know any modality, and writes no checkpoint.
+
+Sources: AdamW (Loshchilov & Hutter 2019), one-cycle schedule (Smith & Topin 2018), label smoothing (Szegedy et al. 2016).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from edgemm.errors import UsageError
+from edgemm.modeling.dropout import sample_ages, sample_presence
+from edgemm.modeling.progress import Progress, silent
+from edgemm.modeling.task import FusionTraining, Sampler, Task
+
+__all__ = ["Trainable", "TrainingRecord", "train", "train_encoder", "train_fusion"]
+
+GRADIENT_LIMIT = 5.0
+ENCODE_BATCH = 256
+WARM_UP = 0.25  # share of the steps in which the learning rate rises
+
+
+class Trainable(Protocol):
+    """What is trained: a composed model has these parts."""
+
+    encoders: nn.ModuleDict
+    fusion: nn.Module
+    heads: nn.ModuleDict
+
+
+@dataclass
+class TrainingRecord:
+    """What a training run did: seconds and final training accuracy of every stage."""
+
+    seed: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    accuracy: dict[str, float] = field(default_factory=dict)
+    resumed: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [
+            f"  {name}: {'kept from an earlier run' if name in self.resumed else f'{self.seconds[name]:.0f} s'}"
+            f", accuracy in training {self.accuracy[name]:.3f}"
+            for name in self.seconds
+        ]
+        return "\n".join([f"trained with seed {self.seed} in {sum(self.seconds.values()):.0f} s", *lines])
+
+
+def train(
+    model: Trainable, task: Task, seed: int = 0, folder: Path | None = None, progress: Progress = silent
+) -> TrainingRecord:
+    """Train all encoders of `model`, then its fusion and its head, in place; leave it in evaluation mode.
+
+    Finished stages are kept in `folder` and not trained again when seed, settings and shapes are the same.
+
+    Raises:
+        UsageError: when an encoder has no classifier to be trained with, or the model has more than one head.
+    """
+    if len(model.heads) != 1:
+        raise UsageError(f"a task trains one head; this model has {len(model.heads)}: {', '.join(model.heads)}")
+    record = TrainingRecord(seed)
+    for name, encoder in model.encoders.items():
+        sampler = task.sampler(name)
+        stage = _Stage(f"encoder {name}", folder, seed, asdict_of(sampler.training))
+        with stage.run(encoder, record) as todo:
+            if todo:
+                augment = task.augment(name)
+                stage.accuracy = train_encoder(encoder, sampler, augment, stage.seed, stage.title, progress)
+    joined = nn.ModuleDict({"fusion": model.fusion, "heads": model.heads})
+    before = _fingerprint(model.encoders.state_dict())  # another encoder makes other tokens
+    stage = _Stage("fusion", folder, seed, {**asdict(task.fusion_training), "encoders": before})
+    with stage.run(joined, record) as todo:
+        if todo:
+            head = next(iter(model.heads.values()))
+            stage.accuracy = train_fusion(model.encoders, model.fusion, head, task, stage.seed, progress)
+    return record
+
+
+def train_encoder(
+    encoder: nn.Module,
+    sampler: Sampler,
+    augment: nn.Module | None,
+    seed: int,
+    title: str = "encoder",
+    progress: Progress = silent,
+) -> float:
+    """Train one encoder with its own classifier, in place; return its accuracy over the last tenth of training.
+
+    `augment` sits in the encoder's `augment` slot meanwhile. After a forward pass its attribute `mix`, if it is not
+    None, says that row i became weight[i] of itself and 1 - weight[i] of row permutation[i]; targets are mixed alike.
+    """
+    if not hasattr(encoder, "classify"):
+        raise UsageError(f"{title} has no method classify(x) -> logits, so it cannot be trained alone; give it `classes`")
+    how, generator = sampler.training, torch.Generator().manual_seed(seed)
+    optimizer, schedule = _one_cycle(encoder, how.learning_rate, how.weight_decay, how.steps)
+    recent = _Recent(how.steps)
+    encoder.train()
+    if augment is not None:
+        encoder.augment = augment.train()
+    try:
+        for step in range(how.steps):
+            raw, target = sampler.batch(how.batch, generator)
+            logits = encoder.classify(raw)
+            loss = _cross_entropy(logits, _smooth(_mix(target, augment), how.label_smoothing))
+            _update(loss, encoder, optimizer, schedule)
+            recent.add(step, loss, (logits.argmax(1) == target.argmax(1)).float().mean())
+            progress(title, step + 1, how.steps, str(recent))
+    finally:
+        if augment is not None:
+            encoder.augment = None
+        encoder.eval()
+    return recent.accuracy
+
+
+def train_fusion(
+    encoders: nn.ModuleDict, fusion: nn.Module, head: nn.Module, task: Task, seed: int, progress: Progress = silent
+) -> float:
+    """Train fusion and head on frozen encoders, in place; return how often they find a most probable answer."""
+    how, generator = task.fusion_training, torch.Generator().manual_seed(seed)
+    names = list(encoders)
+    cached = {name: _encode(name, encoders[name], task, how, generator, progress) for name in names}
+    trained = nn.ModuleList([fusion, head]).train()
+    optimizer, schedule = _one_cycle(trained, how.learning_rate, how.weight_decay, how.steps)
+    oldest_ms = [how.oldest_ms[name] for name in names]
+    recent = _Recent(how.steps)
+    for step in range(how.steps):
+        rows = [cached[name].draw(how.batch, generator) for name in names]
+        presence = sample_presence(how.batch, len(names), how.dropout, generator)
+        ages = sample_ages(how.batch, oldest_ms, generator)
+        target = _posterior(task, names, rows, presence)
+        logits = head(fusion([row.tokens for row in rows], [row.valid for row in rows], presence, ages))
+        loss = _cross_entropy(logits, target)
+        _update(loss, trained, optimizer, schedule)
+        best = target.gather(1, logits.argmax(1, keepdim=True))[:, 0] >= target.amax(1) - 1e-6
+        recent.add(step, loss, best.float().mean())
+        progress("fusion", step + 1, how.steps, str(recent))
+    trained.eval()
+    return recent.accuracy
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Encoded examples of one input: tokens (N, T, d), valid (N, T), labels (N,)."""
+
+    tokens: Tensor
+    valid: Tensor
+    labels: Tensor
+
+    def draw(self, count: int, generator: torch.Generator) -> _Encoded:
+        rows = torch.randint(len(self.labels), (count,), generator=generator)
+        return _Encoded(self.tokens[rows], self.valid[rows], self.labels[rows])
+
+
+def _encode(
+    name: str, encoder: nn.Module, task: Task, how: FusionTraining, generator: torch.Generator, progress: Progress
+) -> _Encoded:
+    """Encode fresh training examples of one input, augmented as in its training but not mixed."""
+    sampler, augment, count = task.sampler(name), task.augment(name), how.samples[name]
+    encoder.eval()
+    if augment is not None:
+        augment.mixing = False  # type: ignore[assignment]
+        encoder.augment = augment.train()
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    try:
+        with torch.no_grad():
+            for start in range(0, count, ENCODE_BATCH):
+                raw, target = sampler.batch(min(ENCODE_BATCH, count - start), generator)
+                parts.append((*encoder(raw), target.argmax(1)))
+                progress(f"encoding {name}", min(count, start + ENCODE_BATCH), count, "")
+    finally:
+        if augment is not None:
+            encoder.augment = None
+    tokens, valid, labels = (torch.cat(part) for part in zip(*parts, strict=True))
+    return _Encoded(tokens, valid, labels)
+
+
+def _posterior(task: Task, names: Sequence[str], rows: Sequence[_Encoded], presence: Tensor) -> Tensor:
+    """The target (B, answers): the posterior given the inputs that are present and that their encoder could read."""
+    usable = {
+        name: ((presence[:, index] > 0.5) & row.valid.any(dim=1)).numpy()
+        for index, (name, row) in enumerate(zip(names, rows, strict=True))
+    }
+    labels = {name: row.labels.numpy() for name, row in zip(names, rows, strict=True)}
+    return torch.from_numpy(np.asarray(task.posterior(labels, usable), np.float32))
+
+
+def _mix(target: Tensor, augment: nn.Module | None) -> Tensor:
+    mix = getattr(augment, "mix", None)
+    if mix is None:
+        return target
+    permutation, weight = mix
+    return weight[:, None] * target + (1 - weight[:, None]) * target[permutation]
+
+
+def _smooth(target: Tensor, smoothing: float) -> Tensor:
+    return target * (1 - smoothing) + smoothing / target.shape[1]
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return -(target * torch.log_softmax(logits, dim=1)).sum(1).mean()
+
+
+def _one_cycle(
+    module: nn.Module, learning_rate: float, weight_decay: float, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW that does not decay biases and norms, on one learning-rate cycle."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=WARM_UP)
+    return optimizer, schedule
+
+
+def _update(
+    loss: Tensor,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(module.parameters(), GRADIENT_LIMIT)
+    optimizer.step()
+    schedule.step()
+
+
+class _Recent:
+    """Loss of now, and accuracy over the last tenth of the steps."""
+
+    def __init__(self, steps: int) -> None:
+        self._from = steps - max(1, steps // 10)
+        self._last: list[float] = []
+        self._loss = self._now = 0.0
+
+    def add(self, step: int, loss: Tensor, accuracy: Tensor) -> None:
+        self._loss, self._now = float(loss.detach()), float(accuracy)
+        if step >= self._from:
+            self._last.append(self._now)
+
+    @property
+    def accuracy(self) -> float:
+        return sum(self._last) / max(1, len(self._last))
+
+    def __str__(self) -> str:
+        return f"loss {self._loss:.3f} accuracy {self._now:.2f}"
+
+
+def asdict_of(settings: object) -> dict[str, Any]:
+    """The public settings of a `Training`, whatever class it is."""
+    return {name: getattr(settings, name) for name in ("steps", "batch", "learning_rate", "weight_decay", "label_smoothing")}
+
+
+def _fingerprint(value: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name, item in sorted(value.items()):
+        digest.update(name.encode())
+        digest.update(item.detach().numpy().tobytes() if isinstance(item, Tensor) else repr(item).encode())
+    return digest.hexdigest()[:16]
