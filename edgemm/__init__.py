@@ -6,6 +6,8 @@ Importing this package loads nothing heavy: every public name is resolved on fir
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -21,6 +23,7 @@ _LAZY = {
     "FusionEntry": "edgemm.entries",
     "HeadEntry": "edgemm.entries",
     "Image": "edgemm.inputs",
+    "Inbox": "edgemm.inbox",
     "ObserverEntry": "edgemm.entries",
     "Packet": "edgemm.interfaces",
     "QuantizerEntry": "edgemm.entries",
@@ -33,24 +36,90 @@ _LAZY = {
     "Text": "edgemm.inputs",
     "build": "edgemm.export.building",
     "doctor": "edgemm.doctor",
-    "evaluate": "edgemm.modeling.evaluating",
+    "evaluate": "edgemm.modeling.answering",
     "export": "edgemm.export.exporting",
     "hookimpl": "edgemm.hookspecs",
     "load": "edgemm.modeling.checkpoint",
     "open": "edgemm.runtime.opening",
     "profile": "edgemm.profiling.profiling",
     "stream": "edgemm.runtime.streaming",
-    "train": "edgemm.modeling.training",
+    "train": "edgemm.modeling.train",
     "wrap": "edgemm.modeling.wrapping",
 }
 
-__all__ = sorted([*_LAZY, "__version__"])  # noqa: PLE0605 (pinned by a test)
+__all__ = [
+    "AdapterEntry",
+    "Audio",
+    "CommandEntry",
+    "DeviceEntry",
+    "EdgeMMError",
+    "EncoderEntry",
+    "ExporterEntry",
+    "FusionEntry",
+    "HeadEntry",
+    "Image",
+    "Inbox",
+    "ObserverEntry",
+    "Packet",
+    "QuantizerEntry",
+    "RunnerEntry",
+    "SinkEntry",
+    "Sound",
+    "SourceEntry",
+    "TaskEntry",
+    "Tensor",
+    "Text",
+    "__version__",
+    "build",
+    "doctor",
+    "evaluate",
+    "export",
+    "hookimpl",
+    "load",
+    "open",
+    "profile",
+    "stream",
+    "train",
+    "wrap",
+]
 
 if TYPE_CHECKING:
-    from edgemm.adapters.audio import Sound as Sound
+    from edgemm.adapters.audio import Sound
+    from edgemm.doctor import doctor
     from edgemm.entries import (
-        AdapterEntry as AdapterEntry,
+        AdapterEntry,
+        CommandEntry,
+        DeviceEntry,
+        EncoderEntry,
+        ExporterEntry,
+        FusionEntry,
+        HeadEntry,
+        ObserverEntry,
+        QuantizerEntry,
+        RunnerEntry,
+        SinkEntry,
+        SourceEntry,
+        TaskEntry,
     )
+    from edgemm.errors import EdgeMMError
+    from edgemm.hookspecs import hookimpl
+    from edgemm.inbox import Inbox
+    from edgemm.inputs import Audio, Image, Tensor, Text
+    from edgemm.interfaces import Packet
+    from edgemm.runtime.opening import open  # noqa: A004
+    from edgemm.runtime.streaming import stream
+
+
+class _Package(ModuleType):
+    """Keeps a public name from being hidden by the module of the same name: `edgemm.export` is the function, also when something
+    imported the package `edgemm.export` first."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _LAZY and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

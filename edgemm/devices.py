@@ -77,7 +77,7 @@ def profile_from_table(table: Mapping[str, Any], where: str) -> DeviceProfile:
     unknown = sorted(set(table) - known)
     if unknown:
         raise PluginError(f"{where}: unknown key '{unknown[0]}'; a device profile has: {', '.join(sorted(known))}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     try:
         profile = DeviceProfile(**values)
     except TypeError as error:

@@ -61,7 +61,7 @@ class Policy:
     """Which values a node with several edges reads together.
 
     `latest` runs on any arrival and reuses the others; `barrier` waits until every edge has news; `reference(edge, ms)` runs
-    when that edge arrives and takes from the others the value nearest in time, if it is within ms, else none.
+    when that edge arrives and takes of the others what was captured within ms of it; what was not counts as absent.
     """
 
     kind: str = "latest"

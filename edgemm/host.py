@@ -216,9 +216,7 @@ class PluginHost:
         if failure not in self.failures:
             self._fail(plugin, failure.distribution, stage, text, error if isinstance(error, BaseException) else None)
 
-    def _fail(
-        self, plugin: str, distribution: str, stage: str, text: str, error: BaseException | None = None
-    ) -> None:
+    def _fail(self, plugin: str, distribution: str, stage: str, text: str, error: BaseException | None = None) -> None:
         failure = Failure(plugin, distribution, stage, text)
         self.failures.append(failure)
         if self.strict:
@@ -231,7 +229,7 @@ def default_host() -> PluginHost:
     return PluginHost().discover()
 
 
-def _problem(entry: Entry, kind: str, collected: Mapping[str, Registered]) -> str:
+def _problem(entry: object, kind: str, collected: Mapping[str, Registered]) -> str:
     if not isinstance(entry, Entry):
         return f"yielded {type(entry).__name__}, not an edgemm entry"
     if entry.api != hookspecs.HOOK_API:

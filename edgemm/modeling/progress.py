@@ -13,7 +13,7 @@ from typing import TextIO
 
 from edgemm.optional import is_installed
 
-__all__ = ["Progress", "silent", "show_progress"]
+__all__ = ["Progress", "show_progress", "silent"]
 
 Progress = Callable[[str, int, int, str], None]
 """`progress(stage, done, total, note)`, called as often as one likes."""

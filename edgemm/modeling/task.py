@@ -8,16 +8,18 @@ tensors are those that the adapters make and that the model's graphs read. This 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemm.modeling.progress import Progress
+
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FusionTraining", "Labels", "Presence", "Sampler", "Task", "TestSet", "Training"]
+__all__ = ["FusionTraining", "Labels", "Presence", "Sampler", "SkippedSet", "Task", "TestSet", "Training"]
 
 Labels = Mapping[str, NDArray[np.int64]]
 """Per input, the class of every row (rows,). An input's last class means "nothing here"."""
@@ -101,7 +103,7 @@ class TestSet:
         name: a key for JSON, such as `varied`.
         title: what is special about it, for a table.
         inputs: per input, the raw array (rows, …) as the graph reads it.
-        labels: per input, the class of each row.
+        labels: per input, the class of each row; for an `ignored` input, what it would have been.
         groups: the line of the table that each row belongs to; empty for no table.
         minimum: the accuracy to reach, with all inputs present; None to only report it.
         ignored: an input that carries nothing here (silence, noise) and has to be answered as if it were absent.
@@ -116,12 +118,19 @@ class TestSet:
     groups: tuple[str, ...] = ()
     minimum: float | None = None
     ignored: str | None = None
-    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         """Number of rows."""
         return len(next(iter(self.inputs.values())))
+
+
+@dataclass(frozen=True)
+class SkippedSet:
+    """A test set that could not be made on this machine, and why."""
+
+    title: str
+    reason: str
 
 
 class Task(Protocol):
@@ -135,6 +144,10 @@ class Task(Protocol):
     @property
     def fusion_training(self) -> FusionTraining:
         """How fusion and head are trained."""
+        ...
+
+    def prepare(self, progress: Progress) -> list[str]:
+        """Fetch or make the data that is not there yet; return what could not be had and is done without, and why."""
         ...
 
     def sampler(self, input_name: str) -> Sampler:
@@ -157,6 +170,6 @@ class Task(Protocol):
         """All equally likely combinations of the inputs' classes, from which ceilings follow exactly."""
         ...
 
-    def test_sets(self, count: int, seed: int) -> Iterable[TestSet]:
+    def test_sets(self, count: int, seed: int) -> Iterable[TestSet | SkippedSet]:
         """Make the test sets, about `count` rows each; the first is the one on which subsets are measured."""
         ...

@@ -13,23 +13,24 @@ Sources: AdamW (Loshchilov & Hutter 2019), one-cycle schedule (Smith & Topin 201
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edgemm.errors import UsageError
 from edgemm.modeling.dropout import sample_ages, sample_presence
 from edgemm.modeling.progress import Progress, silent
-from edgemm.modeling.task import FusionTraining, Sampler, Task
+from edgemm.modeling.stages import StageStore, fingerprint
+from edgemm.modeling.task import FusionTraining, Sampler, Task, Training
 
 __all__ = ["Trainable", "TrainingRecord", "train", "train_encoder", "train_fusion"]
 
@@ -48,12 +49,13 @@ class Trainable(Protocol):
 
 @dataclass
 class TrainingRecord:
-    """What a training run did: seconds and final training accuracy of every stage."""
+    """What a training run did: seconds and final training accuracy of every stage, and the data that it did without."""
 
     seed: int
     seconds: dict[str, float] = field(default_factory=dict)
     accuracy: dict[str, float] = field(default_factory=dict)
     resumed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [
@@ -61,7 +63,8 @@ class TrainingRecord:
             f", accuracy in training {self.accuracy[name]:.3f}"
             for name in self.seconds
         ]
-        return "\n".join([f"trained with seed {self.seed} in {sum(self.seconds.values()):.0f} s", *lines])
+        notes = [f"  done without: {note}" for note in self.notes]
+        return "\n".join([f"trained with seed {self.seed} in {sum(self.seconds.values()):.0f} s", *lines, *notes])
 
 
 def train(
@@ -76,22 +79,45 @@ def train(
     """
     if len(model.heads) != 1:
         raise UsageError(f"a task trains one head; this model has {len(model.heads)}: {', '.join(model.heads)}")
-    record = TrainingRecord(seed)
+    record, store = TrainingRecord(seed, notes=task.prepare(progress)), StageStore(folder)
     for name, encoder in model.encoders.items():
-        sampler = task.sampler(name)
-        stage = _Stage(f"encoder {name}", folder, seed, asdict_of(sampler.training))
-        with stage.run(encoder, record) as todo:
-            if todo:
-                augment = task.augment(name)
-                stage.accuracy = train_encoder(encoder, sampler, augment, stage.seed, stage.title, progress)
-    joined = nn.ModuleDict({"fusion": model.fusion, "heads": model.heads})
-    before = _fingerprint(model.encoders.state_dict())  # another encoder makes other tokens
-    stage = _Stage("fusion", folder, seed, {**asdict(task.fusion_training), "encoders": before})
-    with stage.run(joined, record) as todo:
-        if todo:
-            head = next(iter(model.heads.values()))
-            stage.accuracy = train_fusion(model.encoders, model.fusion, head, task, stage.seed, progress)
+        train_it = partial(train_encoder, encoder, task.sampler(name), task.augment(name), title=f"encoder {name}")
+        _run_stage(
+            record, store, f"encoder {name}", encoder, _settings(task.sampler(name).training), train_it, progress
+        )
+    head = next(iter(model.heads.values()))
+    settings = {
+        **asdict(task.fusion_training),
+        "encoders": fingerprint(model.encoders, {}),
+    }  # other tokens, other fusion
+    train_it = partial(train_fusion, model.encoders, model.fusion, head, task)
+    _run_stage(record, store, "fusion", nn.ModuleList([model.fusion, head]), settings, train_it, progress)
     return record
+
+
+def _run_stage(
+    record: TrainingRecord,
+    store: StageStore,
+    name: str,
+    module: nn.Module,
+    settings: Mapping[str, Any],
+    train_it: Callable[..., float],
+    progress: Progress,
+) -> None:
+    """Train one stage with its own seed, or take it from the store."""
+    seed = zlib.crc32(f"{record.seed} {name}".encode())
+    mark = fingerprint(module, {**settings, "seed": seed})
+    started_s = time.perf_counter()
+    accuracy = store.load(name, mark, module)
+    if accuracy is None:
+        with torch.random.fork_rng(devices=[]):  # dropout and augmentation draw from the global generator
+            torch.manual_seed(seed)
+            accuracy = train_it(seed=seed, progress=progress)
+        store.save(name, mark, module, accuracy)
+    else:
+        record.resumed.append(name)
+        module.eval()
+    record.seconds[name], record.accuracy[name] = time.perf_counter() - started_s, accuracy
 
 
 def train_encoder(
@@ -104,29 +130,26 @@ def train_encoder(
 ) -> float:
     """Train one encoder with its own classifier, in place; return its accuracy over the last tenth of training.
 
-    `augment` sits in the encoder's `augment` slot meanwhile. After a forward pass its attribute `mix`, if it is not
-    None, says that row i became weight[i] of itself and 1 - weight[i] of row permutation[i]; targets are mixed alike.
+    `augment` sits in the encoder's slot of that name meanwhile: a submodule that it applies in training mode only.
     """
-    if not hasattr(encoder, "classify"):
-        raise UsageError(f"{title} has no method classify(x) -> logits, so it cannot be trained alone; give it `classes`")
+    classify = getattr(encoder, "classify", None)
+    if classify is None:
+        raise UsageError(
+            f"{title} has no method classify(x) -> logits, so it cannot be trained alone; give it `classes`"
+        )
     how, generator = sampler.training, torch.Generator().manual_seed(seed)
     optimizer, schedule = _one_cycle(encoder, how.learning_rate, how.weight_decay, how.steps)
     recent = _Recent(how.steps)
     encoder.train()
-    if augment is not None:
-        encoder.augment = augment.train()
-    try:
+    with _augmented(encoder, augment):
         for step in range(how.steps):
             raw, target = sampler.batch(how.batch, generator)
-            logits = encoder.classify(raw)
-            loss = _cross_entropy(logits, _smooth(_mix(target, augment), how.label_smoothing))
+            logits = classify(raw)
+            loss = _cross_entropy(logits, _smooth(target, how.label_smoothing))
             _update(loss, encoder, optimizer, schedule)
             recent.add(step, loss, (logits.argmax(1) == target.argmax(1)).float().mean())
             progress(title, step + 1, how.steps, str(recent))
-    finally:
-        if augment is not None:
-            encoder.augment = None
-        encoder.eval()
+    encoder.eval()
     return recent.accuracy
 
 
@@ -172,22 +195,17 @@ class _Encoded:
 def _encode(
     name: str, encoder: nn.Module, task: Task, how: FusionTraining, generator: torch.Generator, progress: Progress
 ) -> _Encoded:
-    """Encode fresh training examples of one input, augmented as in its training but not mixed."""
-    sampler, augment, count = task.sampler(name), task.augment(name), how.samples[name]
+    """Encode fresh training examples of one input, augmented as in its own training."""
+    sampler, count = task.sampler(name), how.samples[name]
     encoder.eval()
-    if augment is not None:
-        augment.mixing = False  # type: ignore[assignment]
-        encoder.augment = augment.train()
+    encoder.training = True  # applies its augmentation, while its norms and dropouts stay as they will run
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    try:
-        with torch.no_grad():
-            for start in range(0, count, ENCODE_BATCH):
-                raw, target = sampler.batch(min(ENCODE_BATCH, count - start), generator)
-                parts.append((*encoder(raw), target.argmax(1)))
-                progress(f"encoding {name}", min(count, start + ENCODE_BATCH), count, "")
-    finally:
-        if augment is not None:
-            encoder.augment = None
+    with _augmented(encoder, task.augment(name)), torch.no_grad():
+        for start in range(0, count, ENCODE_BATCH):
+            raw, target = sampler.batch(min(ENCODE_BATCH, count - start), generator)
+            parts.append((*encoder(raw), target.argmax(1)))
+            progress(f"encoding {name}", min(count, start + ENCODE_BATCH), count, "")
+    encoder.eval()
     tokens, valid, labels = (torch.cat(part) for part in zip(*parts, strict=True))
     return _Encoded(tokens, valid, labels)
 
@@ -202,12 +220,27 @@ def _posterior(task: Task, names: Sequence[str], rows: Sequence[_Encoded], prese
     return torch.from_numpy(np.asarray(task.posterior(labels, usable), np.float32))
 
 
-def _mix(target: Tensor, augment: nn.Module | None) -> Tensor:
-    mix = getattr(augment, "mix", None)
-    if mix is None:
-        return target
-    permutation, weight = mix
-    return weight[:, None] * target + (1 - weight[:, None]) * target[permutation]
+@contextmanager
+def _augmented(encoder: nn.Module, augment: nn.Module | None) -> Iterator[None]:
+    """Put `augment` into the encoder's slot of that name meanwhile.
+
+    Raises:
+        UsageError: when the encoder has no such slot.
+    """
+    if augment is None:
+        yield
+        return
+    before = getattr(encoder, "augment", None)
+    if not isinstance(before, nn.Module):
+        raise UsageError(
+            f"the task augments the input of {type(encoder).__name__}, which has no slot for it; "
+            "give it a submodule `augment` (nn.Identity() at rest) that it applies in training mode"
+        )
+    encoder.augment = augment.train()
+    try:
+        yield
+    finally:
+        encoder.augment = before
 
 
 def _smooth(target: Tensor, smoothing: float) -> Tensor:
@@ -266,14 +299,7 @@ class _Recent:
         return f"loss {self._loss:.3f} accuracy {self._now:.2f}"
 
 
-def asdict_of(settings: object) -> dict[str, Any]:
-    """The public settings of a `Training`, whatever class it is."""
-    return {name: getattr(settings, name) for name in ("steps", "batch", "learning_rate", "weight_decay", "label_smoothing")}
-
-
-def _fingerprint(value: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256()
-    for name, item in sorted(value.items()):
-        digest.update(name.encode())
-        digest.update(item.detach().numpy().tobytes() if isinstance(item, Tensor) else repr(item).encode())
-    return digest.hexdigest()[:16]
+def _settings(training: Training) -> dict[str, Any]:
+    """The settings of an encoder's training, whatever class holds them."""
+    names = ("steps", "batch", "learning_rate", "weight_decay", "label_smoothing")
+    return {name: getattr(training, name) for name in names}

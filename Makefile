@@ -1,0 +1,74 @@
+# Everything starts here: `make demo` shows what EdgeMM does, `make test` runs every test. Both make their own environment in
+# .venv and need only Python >= 3.10 and make.
+#
+#   PYTHON=python3.12          another interpreter
+#   ARGS="-k host -x"          further arguments for the command behind a target
+#   EDGEMM_APT=no              never install system packages
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu    PyTorch's smaller CPU build, where pip finds the CUDA one
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+SOURCES := edgemm plugins exporters devices tests
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test check fix bench data clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+venv: .venv/.test  ## make .venv with everything that development needs
+
+demo: .venv/.demo  ## the whole main job: export the shipped model, stream its sample clip, write a report
+	$(BIN)/edgemm demo $(ARGS)
+
+test: .venv/.test  ## run all tests, then the checks
+	@.ci/apt
+	$(BIN)/python -m pytest $(ARGS)
+	@$(MAKE) --no-print-directory check
+
+check: .venv/.test  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: .venv/.test  ## let ruff repair and format what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.test  ## run the benchmarks, each measured beside what it is compared with
+	@set -e; for file in tests/benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
+
+data: .venv/.test  ## prepare the reference model's training data
+	$(BIN)/python -m edgemm_plugins.digit_desk.prepare $(ARGS)
+
+clean:  ## remove what was built, and caches; .venv stays
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(call install,extras): TensorRT-RTX's wheels exist for few platforms, so what cannot have them goes without.
+define install
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[$(1),tensorrt-rtx]' || { \
+	  echo "TensorRT-RTX cannot be installed here: its engines are skipped."; \
+	  $(BIN)/python -m pip install -q -c constraints.txt -e '.[$(1)]'; }
+endef
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "EdgeMM needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12"; exit 3; }
+	@echo "making .venv with $$($(PYTHON) -V 2>&1)"
+	@$(PYTHON) -m venv .venv || { \
+	  rm -f $@; echo "the venv module is incomplete; on Debian and Ubuntu: apt-get install python3-venv"; exit 3; }
+
+.venv/.demo: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	@echo "installing EdgeMM with what the demo needs (PyTorch, ONNX, PyAV; a few minutes the first time)"
+	$(call install,media$(,)export)
+	@touch $@
+
+.venv/.test: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	@echo "installing EdgeMM with everything that its tests need (a few minutes the first time)"
+	$(call install,all$(,)dev)
+	@touch $@ .venv/.demo
+
+, := ,

@@ -1,0 +1,146 @@
+"""Which device profile fits this machine, from what its system files and driver say.
+
+`probe_machine` reads; `detect_device` decides, from text alone, so that every machine can be tested on any other. A GPU without a
+profile of its own gets that of its generation: engines fit a generation, memory and speed may differ. It knows nothing of what
+is installed to run on it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_S = 5.0  # nvidia-smi hangs when a driver does
+DEVICE_TREE_MODEL = Path("/proc/device-tree/model")
+NV_TEGRA_RELEASE = Path("/etc/nv_tegra_release")
+NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader")
+
+PROFILE_OF_GENERATION = {
+    75: "rtx-2080-ti",
+    80: "a100",
+    86: "rtx-3090",
+    87: "jetson-orin-nano",
+    89: "rtx-4090",
+    110: "jetson-agx-thor",
+    120: "rtx-5090",
+    121: "dgx-spark",
+}
+_JETSONS = (  # in /proc/device-tree/model -> compute capability
+    ("Thor", 110),
+    ("Orin", 87),
+    ("Xavier", 72),
+    ("TX2", 62),
+    ("Nano", 53),
+)
+_TOO_OLD = "JetPack 5 and older bring TensorRT 8, which EdgeMM does not compile for"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The profile for a machine, and why.
+
+    Attributes:
+        device: name of a profile.
+        evidence: what the machine said of itself, for people.
+        compute_capability: of its GPU, as 89 for 8.9; 0 without one.
+    """
+
+    device: str
+    evidence: str
+    compute_capability: int = 0
+
+
+def probe_machine(skip: tuple[str, ...] = ()) -> dict[str, str]:
+    """What this machine says of itself, "" where it says nothing; keys in `skip` are left out. Takes at most `TIMEOUT_S`."""
+    readers: dict[str, Callable[[], str]] = {
+        "device_tree_model": lambda: _text_of(DEVICE_TREE_MODEL),
+        "nv_tegra_release": lambda: _text_of(NV_TEGRA_RELEASE),
+        "nvidia_smi": lambda: _output_of(NVIDIA_SMI),
+    }
+    return {key: read() for key, read in readers.items() if key not in skip}
+
+
+def detect_device(probe: Mapping[str, Any]) -> Detection:
+    """Decide from the texts `device_tree_model`, `nv_tegra_release` and `nvidia_smi`; a missing one counts as empty."""
+    model = str(probe.get("device_tree_model", "")).strip("\0\n ")
+    release = l4t_release(str(probe.get("nv_tegra_release", "")))
+    jetson = _jetson(model, release)
+    if jetson is not None:
+        return jetson
+    for name, capability in gpus_from_nvidia_smi(str(probe.get("nvidia_smi", ""))):
+        return _of_generation(f"{name} (SM{capability})", capability)
+    if release is not None:  # a container on a Jetson: the release file is mounted, the device tree is not
+        return _of_release(release)
+    return Detection("cpu", "no NVIDIA GPU found")
+
+
+def gpus_from_nvidia_smi(output: str) -> list[tuple[str, int]]:
+    """(name, compute capability) of each line of `nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader`."""
+    found = []
+    for line in output.splitlines():
+        name, _, capability = (part.strip() for part in line.rpartition(","))
+        match = re.fullmatch(r"(\d+)\.(\d)", capability)
+        if name and match:
+            found.append((name, int(match[1]) * 10 + int(match[2])))
+    return found
+
+
+def l4t_release(text: str) -> tuple[int, str] | None:
+    """(36, "4.3") from the first line of /etc/nv_tegra_release; None when it is none."""
+    match = re.search(r"# R(\d+) \(release\), REVISION: ([\d.]+)", text)
+    return (int(match[1]), match[2]) if match else None
+
+
+def _jetson(model: str, release: tuple[int, str] | None) -> Detection | None:
+    if "NVIDIA" not in model and "Jetson" not in model:
+        return None
+    for word, capability in _JETSONS:
+        if word in model:
+            evidence = model + (f", L4T {release[0]}.{release[1]}" if release else "")
+            if capability not in PROFILE_OF_GENERATION:
+                return Detection("cpu", f"{evidence}: {_TOO_OLD}", capability)
+            if release is not None and release[0] < 36:
+                return Detection("cpu", f"{evidence}: {_TOO_OLD}; update to JetPack 6.1 or later", capability)
+            return _of_generation(evidence, capability)
+    return None
+
+
+def _of_release(release: tuple[int, str]) -> Detection:
+    evidence = f"L4T {release[0]}.{release[1]}"
+    if release[0] < 36:
+        return Detection("cpu", f"{evidence}: {_TOO_OLD}; update to JetPack 6.1 or later")
+    if release[0] == 36:
+        return _of_generation(evidence, 87)
+    if release[0] == 38:
+        return _of_generation(evidence, 110)
+    return Detection("cpu", f"{evidence} runs on several Jetsons and the device tree does not say which: give --device")
+
+
+def _of_generation(evidence: str, capability: int) -> Detection:
+    device = PROFILE_OF_GENERATION.get(capability)
+    if device is None:
+        return Detection("cpu", f"{evidence}: no device profile has this compute capability", capability)
+    return Detection(device, evidence, capability)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _output_of(command: tuple[str, ...]) -> str:
+    program = shutil.which(command[0])
+    if program is None:
+        return ""
+    try:
+        done = subprocess.run([program, *command[1:]], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

@@ -1,0 +1,121 @@
+"""Reading a bundle, from a folder or a zip, so that nothing outside it is touched and nothing unverified is used.
+
+Only files that the manifest lists are read, at most as many bytes as it says, and what is returned is exactly what was hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from edgemm.bundle.manifest import Manifest
+from edgemm.bundle.strict import dataclass_from_json
+from edgemm.errors import BundleError, UsageError
+
+MANIFEST, DIGEST = "manifest.json", "manifest.sha256"
+_MANIFEST_LIMIT_BYTES = 16 * 2**20
+_ADVICE = "copy or export the bundle again"
+
+
+class Bundle:
+    """An open bundle.
+
+    Attributes:
+        path: the folder or zip.
+        manifest: what it says of itself.
+        id: SHA-256 of the manifest, hexadecimal.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._read_member = _reader(self.path)
+        text = self._read_member(MANIFEST, _MANIFEST_LIMIT_BYTES)
+        self.id = hashlib.sha256(text).hexdigest()
+        recorded = self._read_member(DIGEST, 1024).decode("ascii", "replace").split()
+        if recorded[:1] != [self.id]:
+            raise BundleError(f"{self.path}: {MANIFEST} does not match {DIGEST}: one of them was changed; {_ADVICE}")
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise BundleError(f"{self.path}: {MANIFEST} is not JSON: {error}; {_ADVICE}") from None
+        self.manifest = dataclass_from_json(Manifest, value, MANIFEST)
+
+    def read(self, name: str) -> bytes:
+        """The verified content of one file.
+
+        Raises:
+            BundleError: not listed, truncated or changed.
+        """
+        record = self.manifest.files.get(name)
+        if record is None:
+            raise BundleError(f"{self.path}: '{name}' is not among the bundle's files")
+        content = self._read_member(name, record.bytes)
+        if len(content) != record.bytes:
+            raise BundleError(
+                f"{self.path}: '{name}' has {len(content)} bytes, the manifest says {record.bytes}: it was truncated or changed; {_ADVICE}"
+            )
+        if hashlib.sha256(content).hexdigest() != record.sha256:
+            raise BundleError(
+                f"{self.path}: the content of '{name}' does not match its SHA-256: it was changed; {_ADVICE}"
+            )
+        return content
+
+    def check_all(self) -> int:
+        """Verify every file; returns how many."""
+        for name in self.manifest.files:
+            self.read(name)
+        return len(self.manifest.files)
+
+
+def is_bundle(path: str | Path) -> bool:
+    """Whether a path looks like a bundle: a folder with a manifest, or a zip."""
+    path = Path(path)
+    return (path / MANIFEST).is_file() or (path.is_file() and zipfile.is_zipfile(path))
+
+
+def _reader(path: Path) -> Callable[[str, int], bytes]:
+    if path.is_dir():
+        return lambda name, limit: _from_folder(path, name, limit)
+    if path.is_file():
+        return lambda name, limit: _from_zip(path, name, limit)
+    raise UsageError(f"there is no bundle at '{path}'; make one with: edgemm export CHECKPOINT --out {path}")
+
+
+def _from_folder(folder: Path, name: str, limit: int) -> bytes:
+    target = folder.joinpath(*_safe_parts(folder, name))
+    for part in (target, *target.parents):
+        if part == folder:
+            break
+        if part.is_symlink():
+            raise BundleError(f"{folder}: '{name}' is or lies behind a link, which a bundle may not have")
+    try:
+        with target.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot read '{name}': {error.strerror}; {_ADVICE}") from None
+
+
+def _from_zip(path: Path, name: str, limit: int) -> bytes:
+    _safe_parts(path, name)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.getinfo(name)
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise BundleError(f"{path}: '{name}' is a link, which a bundle may not have")
+            with archive.open(member) as file:
+                return file.read(limit + 1)
+    except KeyError:
+        raise BundleError(f"{path}: there is no '{name}' in it; is it a bundle? {_ADVICE}") from None
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise BundleError(f"{path}: not a readable bundle: {error}; {_ADVICE}") from None
+
+
+def _safe_parts(path: Path, name: str) -> tuple[str, ...]:
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or "\\" in name or ":" in name or any(part in ("..", ".") for part in parts):
+        raise BundleError(f"{path}: '{name}' is not a path inside the bundle")
+    return parts

@@ -1,0 +1,123 @@
+"""What a bundle's manifest.json says. One frozen tree, read and written by `strict`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgemm.errors import BundleError, UnknownNameError
+from edgemm.graph import ModelGraph, Node, Output
+from edgemm.inputs import InputSpec
+from edgemm.tensors import TensorSpec
+
+FORMAT = "edgemm-bundle"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """Size and SHA-256 (hexadecimal) of one file."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class GraphRecord:
+    """The tensors of one exported graph, in the graph's order, and its size."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    parameters: int = 0
+
+
+@dataclass(frozen=True)
+class Variant:
+    """All graphs compiled for one target.
+
+    Attributes:
+        device: name of the device profile.
+        backend: what loads it: `onnxruntime`, `tensorrt_rtx` or `tensorrt`.
+        backend_version: full version that wrote it.
+        precision: as asked for: fp32, fp16, int8, int8+fp16.
+        files: graph -> path of the file to load.
+        sources: graph -> path of the ONNX that it was compiled from, when the file is an engine.
+        compute_capability: that the engines are for, 0 for CPU.
+        build: graph -> what the build told (seconds, memory), for reports.
+    """
+
+    device: str
+    backend: str
+    backend_version: str
+    precision: str
+    files: Mapping[str, str]
+    sources: Mapping[str, str] = field(default_factory=dict)
+    compute_capability: int = 0
+    build: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole manifest.
+
+    Attributes:
+        variants: target key -> variant; `cpu.onnxruntime.fp32` is always there and is the reference.
+        vectors: path of the test vectors (npz).
+        parity: what the parity ladder measured at export.
+        calibration: what the quantized graphs were calibrated on.
+        planned: device -> why its engines are not in here and how to get them.
+        provenance: model, checkpoint hash, package versions.
+        files: path -> size and hash of every other file.
+    """
+
+    format: str
+    version: int
+    name: str
+    inputs: Mapping[str, InputSpec]
+    graphs: Mapping[str, GraphRecord]
+    nodes: tuple[Node, ...]
+    outputs: Mapping[str, Output]
+    variants: Mapping[str, Variant]
+    files: Mapping[str, FileRecord]
+    vectors: str = ""
+    parity: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    planned: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise BundleError(f"manifest.json: format is '{self.format}', expected '{FORMAT}'")
+        if self.version != VERSION:
+            raise BundleError(
+                f"manifest.json: bundle version {self.version}; this EdgeMM reads version {VERSION}. "
+                "Export the model again, or install the EdgeMM that wrote it"
+            )
+        for key, variant in self.variants.items():
+            for path in (*variant.files.values(), *variant.sources.values()):
+                if path not in self.files:
+                    raise BundleError(f"manifest.json: variant '{key}' names '{path}', which is not among its files")
+            missing = [graph for graph in self.model.graph_names if graph not in variant.files]
+            if missing:
+                raise BundleError(f"manifest.json: variant '{key}' lacks graph '{missing[0]}'")
+
+    @property
+    def model(self) -> ModelGraph:
+        """The nodes and edges."""
+        return ModelGraph(self.name, self.inputs, self.nodes, self.outputs)
+
+    def find_variant(self, name: str) -> str:
+        """The target key that `name` means: a key itself, or a precision or device that fits only one.
+
+        Raises:
+            UnknownNameError: lists the target keys.
+        """
+        if name in self.variants:
+            return name
+        fitting = [key for key, variant in self.variants.items() if name in (variant.precision, variant.device)]
+        on_cpu = [key for key in fitting if self.variants[key].backend == "onnxruntime"]
+        for candidates in (fitting, on_cpu):
+            if len(candidates) == 1:
+                return candidates[0]
+        raise UnknownNameError("variant", name, self.variants)

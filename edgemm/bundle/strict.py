@@ -1,0 +1,121 @@
+"""JSON to frozen dataclasses and back, strictly: an unknown key, a missing key or another type is an error that names its path.
+
+One definition of the manifest serves reading and writing, and opening a bundle needs no validation library.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from edgemm.errors import BundleError, EdgeMMError
+from edgemm.graph import Policy, Runs
+from edgemm.inputs import Audio, Image, InputSpec, Tensor, Text, input_from_table, table_from_input
+
+T = TypeVar("T")
+_INPUT_TYPES = (Image, Audio, Text, Tensor)
+
+
+def dataclass_from_json(kind: type[T], value: Any, where: str) -> T:
+    """Read `value` as the dataclass `kind`.
+
+    Raises:
+        BundleError: naming the path within the file of what does not fit.
+    """
+    if not isinstance(value, dict):
+        raise BundleError(f"{where}: expected an object, got {_name(value)}")
+    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(value) - set(known))
+    if unknown:
+        raise BundleError(f"{where}: unknown key '{unknown[0]}'; was it written by a newer EdgeMM?")
+    hints = _hints(kind)  # type: ignore[arg-type]
+    arguments = {}
+    for name, item in known.items():
+        if name in value:
+            arguments[name] = _read(hints[name], value[name], f"{where}.{name}")
+        elif item.default is MISSING and item.default_factory is MISSING:
+            raise BundleError(f"{where}: '{name}' is missing")
+    try:
+        return kind(**arguments)
+    except BundleError:
+        raise
+    except EdgeMMError as error:
+        raise BundleError(f"{where}: {error}") from None
+
+
+def json_from_dataclass(value: Any) -> Any:
+    """The inverse of `dataclass_from_json`."""
+    if isinstance(value, _INPUT_TYPES):
+        return table_from_input(value)
+    if isinstance(value, (Runs, Policy)):
+        return str(value)
+    if is_dataclass(value):
+        return {item.name: json_from_dataclass(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: json_from_dataclass(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [json_from_dataclass(item) for item in value]
+    return value
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _read(hint: Any, value: Any, where: str) -> Any:
+    origin = get_origin(hint)
+    if hint is Any:
+        return value
+    if hint is Runs or hint is Policy:
+        try:
+            return hint.parse(value, where)
+        except EdgeMMError as error:
+            raise BundleError(str(error)) from None
+    if hint == InputSpec:
+        if not isinstance(value, dict):
+            raise BundleError(f"{where}: expected an object, got {_name(value)}")
+        try:
+            return input_from_table(where.rpartition(".")[2], value)
+        except EdgeMMError as error:
+            raise BundleError(f"{where}: {error}") from None
+    if origin in (Union, types.UnionType):
+        return _read_union(hint, value, where)
+    if origin is tuple:
+        item = get_args(hint)[0]
+        if not isinstance(value, list):
+            raise BundleError(f"{where}: expected a list, got {_name(value)}")
+        return tuple(_read(item, part, f"{where}[{index}]") for index, part in enumerate(value))
+    if origin is not None:  # Mapping[str, X]
+        item = get_args(hint)[1]
+        if not isinstance(value, dict):
+            raise BundleError(f"{where}: expected an object, got {_name(value)}")
+        return {key: _read(item, part, f"{where}.{key}") for key, part in value.items()}
+    if isinstance(hint, type) and is_dataclass(hint):
+        return dataclass_from_json(hint, value, where)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise BundleError(f"{where}: expected {hint.__name__}, got {_name(value)}")
+    return value
+
+
+def _read_union(hint: Any, value: Any, where: str) -> Any:
+    """`X | None`, and `int | str` as in shapes."""
+    options = get_args(hint)
+    if value is None and type(None) in options:
+        return None
+    if type(value) in options:
+        return value
+    rest = [option for option in options if option is not type(None)]
+    if len(rest) == 1:
+        return _read(rest[0], value, where)
+    raise BundleError(f"{where}: expected {' or '.join(o.__name__ for o in rest)}, got {_name(value)}")
+
+
+def _name(value: Any) -> str:
+    return "null" if value is None else f"{type(value).__name__} {str(value)[:40]!r}"

@@ -1,0 +1,118 @@
+"""Writing a bundle: aside first, then renamed, so that a bundle is there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from edgemm.bundle.files import DIGEST, MANIFEST
+from edgemm.bundle.manifest import FileRecord, Manifest
+from edgemm.bundle.strict import json_from_dataclass
+from edgemm.errors import BundleError, UsageError
+
+
+class BundleWriter:
+    """Collects a bundle's files in a folder beside `target`; `finish` puts it in place, anything else leaves no trace.
+
+    Args:
+        target: folder to make, or a zip when `zipped`.
+        overwrite: replace what is there, but only if it is a bundle.
+    """
+
+    def __init__(self, target: str | Path, *, overwrite: bool = False, zipped: bool = False) -> None:
+        self.target = Path(target)
+        self.zipped = zipped
+        self._finished = False
+        if self.target.exists():
+            if not overwrite:
+                raise UsageError(f"'{self.target}' exists; choose another --out, or replace it with --overwrite")
+            if self.target.is_dir() and not (self.target / MANIFEST).exists() and any(self.target.iterdir()):
+                raise UsageError(f"'{self.target}' is a folder, but not a bundle: not overwritten")
+        with _disk_errors(self.target):
+            self.target.absolute().parent.mkdir(parents=True, exist_ok=True)
+            aside = tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.absolute().parent)
+        self.folder = Path(aside)
+
+    def __enter__(self) -> BundleWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def path(self, name: str) -> Path:
+        """Where to write the file that the bundle will call `name`; its folder exists."""
+        path = self.folder / name
+        with _disk_errors(self.target):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def add(self, name: str, content: bytes | str) -> str:
+        """Write one file and return its name."""
+        with _disk_errors(self.target):
+            self.path(name).write_bytes(content.encode() if isinstance(content, str) else content)
+        return name
+
+    def finish(self, manifest_from_files: Callable[[dict[str, FileRecord]], Manifest]) -> str:
+        """Hash everything, write the manifest, rename into place; returns the bundle's id."""
+        with _disk_errors(self.target):
+            files = {path.relative_to(self.folder).as_posix(): _record(path) for path in _files(self.folder)}
+            text = json.dumps(json_from_dataclass(manifest_from_files(files)), indent=1) + "\n"
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            self.add(MANIFEST, text)
+            self.add(DIGEST, f"{digest}  {MANIFEST}\n")
+            self._rename()
+        return digest
+
+    def _rename(self) -> None:
+        source = self.folder
+        source.chmod(0o755)
+        if self.zipped:
+            source = self.folder.with_name(self.folder.name + ".zip")
+            _zip(self.folder, source)
+        if self.target.is_dir():
+            old = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.old.", dir=self.target.absolute().parent))
+            os.replace(self.target, old)
+            os.replace(source, self.target)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            if self.target.exists() and not self.zipped:
+                self.target.unlink()
+            os.replace(source, self.target)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _record(path: Path) -> FileRecord:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return FileRecord(path.stat().st_size, digest.hexdigest())
+
+
+def _zip(folder: Path, target: Path) -> None:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in _files(folder):
+            archive.write(path, path.relative_to(folder).as_posix())
+
+
+@contextlib.contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(
+            f"cannot write the bundle '{target}': {error.strerror or error}; nothing was left behind"
+        ) from error

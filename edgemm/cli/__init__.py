@@ -1,0 +1,1 @@
+"""The command line: one small file per command, each a thin face on a Python function of the same name."""

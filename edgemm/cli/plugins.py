@@ -1,0 +1,68 @@
+"""`edgemm plugins`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from edgemm.cli.printing import print_json, print_table
+from edgemm.host import KINDS, PluginHost
+
+EXAMPLES = """\
+A broken plugin is listed with what is wrong with it, and everything else works. Nothing heavy is imported to make the list.
+
+examples:
+  edgemm plugins                      everything that is installed
+  edgemm plugins --kind encoder       only the encoders
+  edgemm plugins --strict             exit code 3 when any plugin is broken, for CI
+  EDGEMM_PLUGINS=vision,fusion edgemm plugins     load only these; 'none' loads no plugin
+
+how to write one: docs/plugins.md and plugins/template/ in EdgeMM's repository
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.description = "List everything that plugins provide, with who provides it, and every plugin that failed."
+    parser.epilog = EXAMPLES
+    parser.add_argument("--kind", choices=[*KINDS], help="list entries of this kind only")
+    parser.add_argument("--strict", action="store_true", help="exit with 3 when a plugin failed")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List entries, then failures."""
+    host = PluginHost(strict=False).discover()
+    kinds = [arguments.kind] if arguments.kind else list(KINDS)
+    entries = [record for kind in kinds for record in _records(host, kind)]
+    if arguments.json:
+        failures = [asdict(failure) for failure in host.failures]
+        print_json({"plugins": host.plugins, "entries": entries, "failures": failures})
+    else:
+        _print(host, entries)
+    return 3 if arguments.strict and host.failures else 0
+
+
+def _records(host: PluginHost, kind: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": kind,
+            "name": name,
+            "plugin": found.plugin,
+            "distribution": found.distribution,
+            "needs": list(found.entry.requires),
+            "summary": found.entry.summary,
+        }
+        for name, found in sorted(host.entries(kind).items())
+    ]
+
+
+def _print(host: PluginHost, entries: list[dict[str, Any]]) -> None:
+    rows = [(e["kind"], e["name"], e["plugin"], e["distribution"], e["summary"]) for e in entries]
+    print_table(rows, header=("kind", "name", "plugin", "from", "what it is"))
+    if not rows:
+        print("no entries")
+    if host.failures:
+        print(f"\n{len(host.failures)} failure(s); the rest works without them:")
+        print_table([("  " + f.plugin, f.distribution, f"{f.stage}: {f.error}") for f in host.failures])

@@ -1,0 +1,140 @@
+"""`edgemm run`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgemm.errors import UsageError
+from edgemm.interfaces import Observer
+
+if TYPE_CHECKING:
+    from edgemm.interfaces import Packet
+    from edgemm.runtime.streaming import Stream
+
+EXAMPLES = """\
+URIs of inputs ('edgemm plugins --kind source' lists them all):
+  clip.mp4                    a video's frames or its sound, paced by their timestamps
+  camera:0                    a local camera;  rtsp://user:password@host/path and http://host/video an IP camera
+  mic:  mic:USB               the default microphone, or the one of that name
+  stdin:                      each line of standard input is a text
+  clip.srt  clip.jsonl        timed text beside a recording
+
+An input that is missing, silent or at its end does not stop the stream: every result says which inputs were live, stale or
+absent, and how old. Passwords in a URI are never shown.
+
+examples:
+  edgemm run desk.edgemm -i image=camera:0 -i audio=mic: -i text=stdin:
+  edgemm run desk.edgemm -i image=clip.mp4 -i audio=clip.mp4 -i text=clip.srt
+  edgemm run desk.edgemm -i image=clip.mp4 --fast --json | jq .outputs.answer.label
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.description = "Stream live or recorded inputs through a bundle, each at its own rate, and show every result."
+    parser.epilog = EXAMPLES
+    parser.add_argument("bundle", metavar="BUNDLE", type=Path)
+    parser.add_argument(
+        "-i",
+        "--input",
+        metavar="NAME=URI",
+        action="append",
+        default=[],
+        help="where an input comes from; once per input",
+    )
+    parser.add_argument("--variant", default="auto", help="a target key, or a precision or device that means one")
+    parser.add_argument("--fast", action="store_true", help="read recordings as fast as they can be computed")
+    parser.add_argument("--seconds", metavar="N", type=float, help="stop after N seconds")
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="go on without an input that cannot be opened, instead of ending"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object per result instead of the live view")
+
+
+def inputs_from_words(words: list[str]) -> dict[str, str]:
+    """Read `NAME=URI` arguments.
+
+    Raises:
+        UsageError: for a word without a name, or a name given twice; URIs are shown without their credentials.
+    """
+    from edgemm.uris import redact
+
+    inputs: dict[str, str] = {}
+    for word in words:
+        name, separator, uri = word.partition("=")
+        if not separator or not name.isidentifier() or not uri:
+            raise UsageError(f"-i takes NAME=URI, such as -i image=camera:0; got '{redact(word)}'")
+        if name in inputs:
+            raise UsageError(f"input '{name}' is given twice: {redact(inputs[name])} and {redact(uri)}")
+        inputs[name] = uri
+    return inputs
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Stream until every input has ended, the time is over, the reader of the output left, or Ctrl-C."""
+    import edgemm
+    from edgemm.host import default_host
+    from edgemm.runtime.opening import check_inputs
+
+    inputs = inputs_from_words(arguments.input)
+    with edgemm.open(arguments.bundle, variant=arguments.variant) as model:
+        check_inputs(model, inputs)
+        name = "json_lines" if arguments.json else "terminal"
+        sink = default_host().load("sink", name)(model, {"title": model.name})
+        with contextlib.closing(sink):
+            stream = edgemm.stream(
+                model,
+                inputs,
+                observer=_Telling(sink),
+                realtime=not arguments.fast,
+                seconds=arguments.seconds,
+                allow_missing=arguments.allow_missing,
+            )
+            with stream:
+                _show(stream, sink)
+        _say_what_was_lost(stream)
+    return 0
+
+
+def _show(stream: Stream, sink: Any) -> None:
+    """Hand results to the sink, and to a view also what the inputs give."""
+    on_packet = getattr(sink, "on_packet", None)
+    shown: dict[str, Packet] = {}
+    for result in stream:
+        if on_packet is not None:
+            for name, packet in list(stream.newest.items()):
+                if shown.get(name) is not packet:
+                    shown[name] = packet
+                    on_packet(packet)
+        sink.write(result)
+        if getattr(sink, "finished", False):
+            return
+
+
+def _say_what_was_lost(stream: Stream) -> None:
+    for name, reason in stream.failures.items():
+        print(f"edgemm run: input '{name}' broke down: {reason}", file=sys.stderr)
+    if stream.drops:
+        counts = ", ".join(f"{name} {count}" for name, count in stream.drops.items())
+        print(f"edgemm run: dropped because the model was busy: {counts}", file=sys.stderr)
+
+
+class _Telling(Observer):
+    """Tells a view of drops and failures, when it wants to know."""
+
+    def __init__(self, sink: Any) -> None:
+        super().__init__()
+        self._on_drop = getattr(sink, "on_drop", None)
+        self._on_error = getattr(sink, "on_error", None)
+
+    def on_drop(self, input: str, cause: str) -> None:
+        if self._on_drop is not None:
+            self._on_drop(input, cause)
+
+    def on_error(self, where: str, error: BaseException) -> None:
+        if self._on_error is not None:
+            self._on_error(where, error)

@@ -1,0 +1,104 @@
+"""Checkpoints: one safetensors file that holds the weights and the model.toml they belong to. Never pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from edgemm.errors import CheckpointError
+from edgemm.host import PluginHost
+from edgemm.modeling.compose import ComposedModel, compose
+from edgemm.spec import ModelSpec, spec_from_text
+
+FILE_NAME = "model.safetensors"
+_FORMAT = "edgemm-checkpoint-1"
+
+
+def save(model: ComposedModel, path: str | Path, about: dict[str, Any] | None = None) -> Path:
+    """Write weights and spec to `path` (a file, or a folder that gets a model.safetensors); aside first, then renamed.
+
+    Args:
+        about: what else to remember, as JSON (seed, training record, package versions).
+    """
+    target = checkpoint_path(path) if Path(path).is_dir() else Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    metadata = {"format": _FORMAT, "spec": model.spec.text, "about": json.dumps(about or {})}
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        save_file(weights, aside, metadata=metadata)
+        os.replace(aside, target)
+    except OSError as error:
+        raise CheckpointError(f"cannot write the checkpoint '{target}': {error.strerror or error}") from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return target
+
+
+def load(path: str | Path, *, host: PluginHost | None = None, spec: ModelSpec | None = None) -> ComposedModel:
+    """Make the model of a checkpoint, in evaluation mode.
+
+    Args:
+        path: a .safetensors file, or the folder that `edgemm train` wrote.
+        host: plugins to make it of.
+        spec: use this one instead of the spec inside.
+
+    Raises:
+        CheckpointError: not a checkpoint, or its weights do not fit the spec; the message names the first that do not.
+    """
+    path = checkpoint_path(path)
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"cannot read the checkpoint '{path}': {error}; a checkpoint is the .safetensors file that 'edgemm train' writes"
+        ) from None
+    if spec is None:
+        if metadata.get("format") != _FORMAT:
+            raise CheckpointError(
+                f"'{path}' holds weights but no EdgeMM model specification; load it into your own nn.Module and use edgemm.wrap"
+            )
+        spec = spec_from_text(metadata["spec"], f"the specification in {path}")
+    model = compose(spec, host)
+    _check_fit(model, weights, path)
+    model.load_state_dict({name: weights[name].to(tensor.dtype) for name, tensor in model.state_dict().items()})
+    return model.eval()
+
+
+def about(path: str | Path) -> dict[str, Any]:
+    """What `save` was told to remember."""
+    with safe_open(checkpoint_path(path), "pt") as file:
+        found: dict[str, Any] = json.loads((file.metadata() or {}).get("about", "{}"))
+    return found
+
+
+def checkpoint_path(path: str | Path) -> Path:
+    """The file itself, or the checkpoint inside a folder."""
+    path = Path(path)
+    return path / FILE_NAME if path.is_dir() else path
+
+
+def _check_fit(model: ComposedModel, weights: dict[str, torch.Tensor], path: Path) -> None:
+    expected = model.state_dict()
+    problems = [f"'{name}' is missing" for name in expected if name not in weights]
+    problems += [f"'{name}' is not part of the model" for name in weights if name not in expected]
+    problems += [
+        f"'{name}' has shape {list(weights[name].shape)}, the model wants {list(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    if problems:
+        shown = "\n  ".join(problems[:5])
+        more = f"\n  and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise CheckpointError(
+            f"the checkpoint '{path}' does not fit its specification:\n  {shown}{more}\n"
+            "  train it again with this model.toml, or use the model.toml that it was trained with"
+        )

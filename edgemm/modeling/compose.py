@@ -1,0 +1,107 @@
+"""A model of plugins: encoders, fusion and heads named in a model.toml, put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from edgemm.errors import EdgeMMError, PluginError, SpecError
+from edgemm.graph import INPUT, ModelGraph
+from edgemm.host import PluginHost, default_host
+from edgemm.spec import Component, ModelSpec, graph_from_spec, options_of
+
+
+class ComposedModel(nn.Module):
+    """Encoders, a fusion and heads.
+
+    Attributes:
+        spec: what it was made from.
+        graph: the same as nodes and edges.
+        encoders, fusion, heads: the plugins' modules.
+        modules_by_graph: one module per exported graph.
+    """
+
+    def __init__(self, spec: ModelSpec, host: PluginHost) -> None:
+        super().__init__()
+        self.spec = spec
+        self.graph: ModelGraph = graph_from_spec(spec)
+        self.inputs = tuple(spec.inputs)
+        width = spec.model.width
+        self.encoders = nn.ModuleDict()
+        for name, component in (*spec.encoders.items(), *((table.name, table) for table in spec.node)):
+            if not component.share:
+                self.encoders[name] = self._encoder(name, component, host)
+        self.fusion = _made(host, "fusion", spec.fusion, ("fusion",), spec, spec.encoder_names, width)
+        self.heads = nn.ModuleDict(
+            {name: _made(host, "head", head, ("heads", name), spec, width) for name, head in spec.heads.items()}
+        )
+
+    @property
+    def modules_by_graph(self) -> dict[str, nn.Module]:
+        """Graph name -> module, called with the graph's tensors in order."""
+        graphs: dict[str, nn.Module] = dict(self.encoders.items())
+        graphs["fusion"] = FusionGraph(self.fusion, self.heads)
+        return graphs
+
+    def _encoder(self, name: str, component: Component, host: PluginHost) -> nn.Module:
+        node = self.graph.node(name)
+        read = next((edge[len(INPUT) + 1 :] for edge in node.reads.values() if edge.startswith(f"{INPUT}.")), "")
+        if not read:
+            raise SpecError(f"node '{name}' must read at least one input of the model")
+        return _made(host, "encoder", component, ("encoders", name), self.spec, self.graph.inputs[read])
+
+
+class FusionGraph(nn.Module):
+    """Fusion and heads as one graph: `(tokens, valid) * M, presence, age_ms -> outputs of the heads`."""
+
+    def __init__(self, fusion: nn.Module, heads: nn.ModuleDict) -> None:
+        super().__init__()
+        self.fusion = fusion
+        self.heads = heads
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Tokens `(B, T, d)` and valid `(B, T)` of each encoder in turn, presence `(B, M)`, age in ms `(B, M)`."""
+        *pairs, presence, age_ms = tensors
+        fused = self.fusion(list(pairs[0::2]), list(pairs[1::2]), presence, age_ms)
+        return tuple(head(fused) for head in self.heads.values())
+
+
+def compose(spec: ModelSpec, host: PluginHost | None = None) -> ComposedModel:
+    """Make the model that a spec describes, with fresh weights.
+
+    Raises:
+        UnknownNameError: a plugin that nobody registered.
+        SpecError: options that a plugin does not take.
+        PluginError: a plugin that fails while making its module.
+    """
+    model = ComposedModel(spec, host or default_host())
+    model.eval()
+    return model
+
+
+def _made(
+    host: PluginHost, kind: str, component: Component, where: tuple[str, ...], spec: ModelSpec, *arguments: Any
+) -> nn.Module:
+    width = spec.model.width
+    factory, options = options_of(_with_width(component, kind, width, host), where, kind, host, spec.text)
+    try:
+        module = factory(options, *arguments)
+    except EdgeMMError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{kind} '{component.use}' could not be made: {type(error).__name__}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise PluginError(f"{kind} '{component.use}' made a {type(module).__name__}, not a torch nn.Module")
+    return module
+
+
+def _with_width(component: Component, kind: str, width: int, host: PluginHost) -> Component:
+    """Encoders whose options have a `width` get the model's, unless the spec says otherwise."""
+    if kind != "encoder" or "width" in component.options:
+        return component
+    registered = host.find(kind, component.use)
+    reference = registered.entry.config  # type: ignore[attr-defined]
+    if reference and "width" in host.resolve(registered, reference).model_fields:
+        return component.model_copy(update={"width": width})
+    return component

@@ -1,0 +1,1 @@
+"""The runtime: opens bundles and streams through them. Never imports torch, modeling or export."""

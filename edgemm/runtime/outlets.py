@@ -1,0 +1,124 @@
+"""Where results leave a stream: a bounded queue for an iterator, or a thread that serves callbacks and sinks.
+
+An exception in a callback or sink mutes that one, is reported, and never reaches the stream.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from edgemm.interfaces import Observer, Sink
+from edgemm.runtime.results import Result
+
+_CAPACITY = 256
+
+
+class Outlet:
+    """Results on their way out.
+
+    Args:
+        consumers: callbacks; with these or `sinks` a thread serves them, else results wait for `iterate`.
+        block: make the model wait when nobody takes results; otherwise the oldest is dropped and counted.
+    """
+
+    def __init__(
+        self,
+        consumers: Sequence[Callable[[Result], None]],
+        sinks: Sequence[Sink],
+        observer: Observer | None,
+        *,
+        block: bool,
+    ) -> None:
+        self.dropped = 0
+        self.muted: dict[str, str] = {}
+        self._observer = observer
+        self._block = block
+        self._results: deque[Result] = deque()
+        self._condition = threading.Condition()
+        self._finished = False
+        self._closed = False
+        self._sinks = tuple(sinks)
+        self._targets = [*consumers, *(sink.write for sink in sinks)]
+        if observer is not None and type(observer).on_result is not Observer.on_result:
+            self._targets.append(observer.on_result)
+        self._thread: threading.Thread | None = None
+        if self._targets:
+            self._thread = threading.Thread(target=self._serve, name="edgemm-sinks", daemon=True)
+            self._thread.start()
+
+    def put(self, result: Result) -> None:
+        """Hand over one result."""
+        with self._condition:
+            while self._block and len(self._results) >= _CAPACITY and not self._closed:
+                self._condition.wait()
+            if len(self._results) >= _CAPACITY:
+                self._results.popleft()
+                self.dropped += 1
+            self._results.append(result)
+            self._condition.notify_all()
+
+    def finish(self) -> None:
+        """No more results will come."""
+        with self._condition:
+            self._finished = True
+            self._condition.notify_all()
+
+    def iterate(self) -> Iterator[Result]:
+        """Results in order until `finish`."""
+        while True:
+            with self._condition:
+                while not self._results and not self._finished:
+                    self._condition.wait(0.5)  # so that Ctrl-C is heard
+                if not self._results:
+                    return
+                result = self._results.popleft()
+                self._condition.notify_all()
+            yield result
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until all is delivered."""
+        if self._thread is not None:
+            return _join(self._thread, timeout_s)
+        with self._condition:
+            return self._condition.wait_for(lambda: self._finished, timeout_s)
+
+    def close(self) -> None:
+        """Stop waiting for anybody, and close the sinks."""
+        with self._condition:
+            self._closed = self._finished = True
+            self._condition.notify_all()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=5.0)
+
+    def _serve(self) -> None:
+        targets = list(self._targets)
+        for result in self.iterate():
+            for target in tuple(targets):
+                try:
+                    target(result)
+                except Exception as error:  # a callback is the user's: it is muted, the stream goes on
+                    targets.remove(target)
+                    self._mute(target, error)
+        for sink in self._sinks:
+            try:
+                sink.close()
+            except Exception as error:
+                self._mute(sink.close, error)
+
+    def _mute(self, target: Callable[..., None], error: Exception) -> None:
+        name = getattr(target, "__qualname__", repr(target))
+        self.muted[name] = f"{type(error).__name__}: {error}"
+        if self._observer is not None:
+            self._observer.on_error(name, error)
+
+
+def _join(thread: threading.Thread, timeout_s: float | None) -> bool:
+    """Join in short steps, so that Ctrl-C is heard."""
+    remaining = timeout_s
+    while thread.is_alive() and (remaining is None or remaining > 0):
+        step = 0.2 if remaining is None else min(0.2, remaining)
+        thread.join(step)
+        remaining = None if remaining is None else remaining - step
+    return not thread.is_alive()

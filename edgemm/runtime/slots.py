@@ -1,0 +1,304 @@
+"""The embedding store of one stream: for each input and each node, what it holds now, since when, and whether it may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edgemm.adapters.audio import SlidingWindow
+from edgemm.graph import INPUT, Node
+from edgemm.inputs import Audio, InputSpec
+from edgemm.interfaces import Runner
+from edgemm.runtime.graphs import NEVER, Buffer, repeated
+
+_NS_PER_MS = 1_000_000
+_BUFFERS = 2  # what is in use, and what is written next
+
+
+class Slot:
+    """Something that other nodes read.
+
+    Attributes:
+        captured_ns: capture time of what it holds; `NEVER` while that is not usable.
+        version: grows whenever what it holds changes.
+        reason: why it is not usable.
+    """
+
+    __slots__ = ("captured_ns", "reason", "reported", "stale_after_ns", "valid_for_ns", "version")
+
+    def __init__(self, stale_after_ms: float, valid_for_ms: float) -> None:
+        self.captured_ns = NEVER
+        self.version = 0
+        self.reported = 0
+        self.reason = ""
+        self.stale_after_ns = int(stale_after_ms * _NS_PER_MS)
+        self.valid_for_ns = int(valid_for_ms * _NS_PER_MS)
+
+    def age_ns(self, now_ns: int) -> int:
+        """Age of what may be used at `now_ns`, or `NEVER`."""
+        captured_ns = self.captured_ns
+        if captured_ns == NEVER:
+            return NEVER
+        age_ns = now_ns - captured_ns
+        if age_ns <= 0:
+            return 0
+        if self.valid_for_ns and age_ns > self.valid_for_ns:
+            return NEVER
+        return age_ns
+
+    def row(self, now_ns: int) -> tuple[int, bool, str]:
+        """(age or NEVER, whether it served a result before, why it is absent)."""
+        age_ns = self.age_ns(now_ns)
+        hit = self.version == self.reported
+        self.reported = self.version
+        if age_ns == NEVER:
+            return NEVER, False, self.reason or ("expired" if self.captured_ns != NEVER else "")
+        return age_ns, hit, ""
+
+
+class PortSlot(Slot):
+    """One input of the model: its adapter, and the newest tensor."""
+
+    __slots__ = (
+        "_value", "adapter", "array", "end_reason", "keeps", "late", "name", "newest_ns", "on_change", "plan", "refreshed", "window",
+    )  # fmt: skip
+
+    def __init__(self, name: str, spec: InputSpec, adapter: Any) -> None:
+        super().__init__(1000.0, 0.0)
+        self.name = name
+        self.adapter = adapter
+        self.window = SlidingWindow(spec) if isinstance(spec, Audio) else None
+        self.array: np.ndarray | None = None
+        self.newest_ns = -(2**62)
+        self.late = 0
+        self.end_reason = ""
+        self.on_change = False
+        self.keeps = False
+        self.refreshed: list[NodeSlot] = []
+        self.plan: tuple[NodeSlot, ...] = ()
+        self._value: Any = None
+
+    def take(self, array: np.ndarray, captured_ns: int) -> None:
+        """Hold a new tensor."""
+        if self.keeps:  # a window is a view that moves on; whoever reads it later needs it to stay
+            if self.array is None:
+                self.array = array.copy()
+            else:
+                np.copyto(self.array, array)
+        else:
+            self.array = array
+        self.captured_ns = self.newest_ns = captured_ns
+        self.version += 1
+
+    def unchanged(self, value: Any, captured_ns: int) -> bool:
+        """Whether a value says again what is held, where only changes matter; its age starts anew then."""
+        if not self.on_change:
+            return False
+        same = self.array is not None and _same(value, self._value)
+        self._value = value
+        if same:
+            self.captured_ns = self.newest_ns = captured_ns
+            for slot in self.refreshed:
+                slot.refresh(captured_ns)
+        return same
+
+    def tensor(self) -> np.ndarray:
+        """The newest tensor; zeros while there is none, for nodes that mask what is absent."""
+        if self.array is None:
+            spec = self.adapter.tensor
+            return np.zeros(spec.with_batch(1), spec.dtype)
+        return self.array
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.version += 1
+        self.captured_ns, self.newest_ns, self.end_reason = NEVER, -(2**62), ""
+        self.array = self._value = None
+        if self.window is not None:
+            self.window.restart()
+
+
+class NodeSlot(Slot):
+    """One node of the model: its graph, bound to what it reads, and its newest outputs."""
+
+    __slots__ = (
+        "_age", "_age_rows", "_barrier", "_bound", "_buffers", "_graph", "_links", "_members", "_presence", "_reference", "_seen",
+        "_state", "_tolerance_ns", "_turn", "_usable",
+        "answers", "current", "due_ns", "node", "owners", "period_ns", "skipped",
+    )  # fmt: skip
+
+    def __init__(
+        self, node: Node, runner: Runner, ports: Mapping[str, PortSlot], nodes: Mapping[str, NodeSlot]
+    ) -> None:
+        super().__init__(node.stale_after_ms, node.valid_for_ms)
+        self.node = node
+        self.period_ns = round(1e9 / node.runs.hz) if node.runs.kind == "tick" else 0
+        self.due_ns = NEVER
+        self.answers = False
+        self.skipped = True
+        self._graph = repeated(runner)
+        self._buffers = [self._graph.new_buffer() for _ in range(_BUFFERS)]
+        self._turn = 0
+        self.current = self._buffers[-1]
+        self.owners: tuple[Slot, ...] = tuple(_slot(owner, ports, nodes) for owner in node.owners())
+        self._seen = [0] * len(self.owners)
+        self._links = [_link(name, edge, ports, nodes) for name, edge in node.reads.items()]
+        self._bound = [-1] * len(self._links)
+        self._barrier = node.policy.kind == "barrier"
+        self._reference = _reference_index(node)
+        self._tolerance_ns = int(node.policy.tolerance_ms * _NS_PER_MS)
+        self._members = tuple(_slot(owner, ports, nodes) for owner in node.members)
+        self._presence = np.zeros((1, len(self._members)), np.float32)
+        self._age = np.zeros((1, len(self._members)), np.float32)
+        self._age_rows = self._age[0]
+        if node.presence:
+            self._graph.feed(node.presence, self._presence)
+        if node.age:
+            self._graph.feed(node.age, self._age)
+        self._state = [(name, node.outputs.index(output)) for output, name in node.state.items()]
+        self._usable = node.outputs.index(node.usable) if node.usable else -1
+        for owner in self.owners:
+            if isinstance(owner, PortSlot):
+                owner.keeps = owner.keeps or (owner.window is not None and len(self.owners) > 1)
+                if node.runs.kind == "change":
+                    owner.on_change = True
+                    owner.refreshed.append(self)
+
+    def depends_on(self, other: Slot) -> bool:
+        """Whether news of `other` can reach this node."""
+        return any(owner is other or (isinstance(owner, NodeSlot) and owner.depends_on(other)) for owner in self.owners)
+
+    def reads_only(self, port: PortSlot) -> bool:
+        """Whether this node makes an embedding of that input, first of all."""
+        return bool(self.owners) and self.owners[0] is port and not self._members
+
+    def due(self) -> bool:
+        """Whether the sync policy says that it runs now."""
+        seen = self._seen
+        if self._reference >= 0:
+            return self.owners[self._reference].version != seen[self._reference]
+        news = 0
+        for index, owner in enumerate(self.owners):
+            if owner.version != seen[index]:
+                if not self._barrier:
+                    return True
+                news += 1
+        return news == len(seen)
+
+    def schedule(self, now_ns: int) -> None:
+        """First deadline after `now_ns`: whole periods of the clock."""
+        if self.due_ns == NEVER:
+            self.due_ns = (now_ns // self.period_ns + 1) * self.period_ns
+
+    def skip_to(self, now_ns: int) -> None:
+        """Leave out deadlines, so that the next is the last one up to `now_ns`."""
+        self.due_ns += (now_ns - self.due_ns) // self.period_ns * self.period_ns
+
+    def refresh(self, captured_ns: int) -> None:
+        """What it holds was captured again, unchanged."""
+        if self.captured_ns != NEVER:
+            self.captured_ns = self.current.captured_ns = captured_ns
+
+    def reset(self) -> None:
+        """Forget outputs and state."""
+        self.version += 1
+        self.captured_ns, self.reason, self.skipped = NEVER, "", True
+        for buffer in self._buffers:
+            buffer.captured_ns = NEVER
+            for value in buffer.values:
+                value.fill(0)
+
+    def run(self, now_ns: int) -> None:
+        """Run the graph on what its owners hold; `skipped` afterwards if they hold nothing usable."""
+        for index, owner in enumerate(self.owners):
+            self._seen[index] = owner.version
+        captured_ns = self._align(now_ns)
+        self.skipped = captured_ns == NEVER
+        if self.skipped:
+            return
+        self._bind()
+        buffer = self._next_buffer()
+        buffer.captured_ns = NEVER  # unusable until the run has succeeded
+        for name, output in self._state:
+            self._graph.link(name, self.current, output)
+        self._graph.run(buffer)
+        if self._usable >= 0 and not buffer.values[self._usable].any():
+            self._keep_or_drop(buffer)
+            return
+        buffer.captured_ns = self.captured_ns = captured_ns
+        self.reason = ""
+        self.current = buffer
+        self.version += 1
+
+    def _keep_or_drop(self, buffer: Buffer) -> None:
+        """Nothing was recognised: a holding node keeps what it had, another one has nothing now."""
+        self.reason = "nothing recognised"
+        if self.node.hold and not self._state:
+            return
+        self.current = buffer
+        self.captured_ns = NEVER
+        self.version += 1
+
+    def _align(self, now_ns: int) -> int:
+        """Fill presence and age; returns the capture time of the outputs to come, or NEVER if the node cannot run."""
+        reference_ns = self.owners[self._reference].captured_ns if self._reference >= 0 else NEVER
+        if not self.node.presence:
+            for owner in self.owners:
+                if owner.age_ns(now_ns) == NEVER:
+                    return NEVER
+        if self._members:
+            presence = self._presence[0]
+            any_present = False
+            for index, member in enumerate(self._members):
+                age_ns = member.age_ns(now_ns)
+                if reference_ns != NEVER and abs(member.captured_ns - reference_ns) > self._tolerance_ns:
+                    age_ns = NEVER
+                present = age_ns != NEVER
+                presence[index] = present
+                self._age_rows[index] = age_ns / _NS_PER_MS if present else 0.0
+                any_present = any_present or present
+            return now_ns if any_present or not self.node.presence else NEVER
+        return self.owners[0].captured_ns
+
+    def _bind(self) -> None:
+        """Rebind what has changed since this node's last run."""
+        for index, (name, owner, output) in enumerate(self._links):
+            if self._bound[index] != owner.version:
+                self._bound[index] = owner.version
+                if output >= 0:
+                    self._graph.link(name, owner.current, output)
+                else:
+                    self._graph.feed(name, owner.tensor())
+
+    def _next_buffer(self) -> Buffer:
+        while True:
+            self._turn = (self._turn + 1) % _BUFFERS
+            buffer = self._buffers[self._turn]
+            if buffer is not self.current:
+                return buffer
+
+
+def _same(value: Any, other: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return isinstance(other, np.ndarray) and np.array_equal(value, other)
+    return bool(value == other)
+
+
+def _reference_index(node: Node) -> int:
+    """Position of the edge that the reference policy waits for; -1 for other policies."""
+    if node.policy.kind != "reference":
+        return -1
+    return [owner.removeprefix(f"{INPUT}.") for owner in node.owners()].index(node.policy.edge)
+
+
+def _slot(owner: str, ports: Mapping[str, PortSlot], nodes: Mapping[str, NodeSlot]) -> Slot:
+    return ports[owner.removeprefix(f"{INPUT}.")] if owner.startswith(f"{INPUT}.") else nodes[owner]
+
+
+def _link(name: str, edge: str, ports: Mapping[str, PortSlot], nodes: Mapping[str, NodeSlot]) -> tuple[str, Any, int]:
+    owner, _, tensor = edge.partition(".")
+    if owner == INPUT:
+        return name, ports[tensor], -1
+    return name, nodes[owner], nodes[owner].node.outputs.index(tensor)

@@ -1,0 +1,75 @@
+"""Where an input comes from: `scheme:rest`, or a path, and how to show it without the credentials in it.
+
+Knows nothing of what a scheme means. Whatever is logged, reported or raised goes through `redact`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from edgemm.errors import UsageError
+
+HIDDEN = "***"
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):(.*)", re.DOTALL)
+_AUTHORITY = re.compile(r"(?<=://).*@", re.DOTALL)
+# Query parameters, and the `user=…&password=…` and `user=…_password=…_` forms that some cameras have in their paths.
+_SECRET = re.compile(
+    r"(?P<name>(?:user(?:name)?|usr|login|pass(?:word|wd|code)?|pwd|psw|token|access_token|auth\w*|(?:api_?)?key|secret|"
+    r"sig(?:nature)?|credential\w*)=)(?P<value>.*?)(?=$|[&;/?#\s]|_\w+=)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Location:
+    """A parsed URI. Printing it hides what is secret; `text` does not.
+
+    Attributes:
+        scheme: lower case; `file` for a path.
+        rest: what follows the scheme and its colon; for `file` the path itself.
+        text: the whole URI as it was given, credentials included.
+    """
+
+    scheme: str
+    rest: str = field(repr=False)
+    text: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return redact(self.text)
+
+
+def parse(uri: str) -> Location:
+    """Split `scheme:rest`; anything without a scheme is a path.
+
+    `file:///a%20b.mp4` and `file:a.mp4` are paths too. A path whose first part has a colon is written `./like:this.mp4`.
+
+    Raises:
+        UsageError: for an empty URI.
+    """
+    if not uri.strip():
+        raise UsageError("an input's URI is empty; expected a path such as clip.mp4, or scheme:rest such as camera:0")
+    match = _SCHEME.fullmatch(uri)
+    if match is None:
+        return Location("file", uri, uri)
+    scheme, rest = match[1].lower(), match[2]
+    if scheme == "file":
+        if rest.startswith("//"):
+            rest = "/" + rest[2:].partition("/")[2]  # a host has no meaning here
+        rest = unquote(rest)
+    return Location(scheme, rest, uri)
+
+
+def redact(uri: str) -> str:
+    """The URI, or any text with URIs in it, with user names, passwords and tokens replaced by `***`.
+
+    Rather hides too much than too little: everything up to the last `@` goes, because passwords hold `@`, `/` and `?`.
+    """
+    return " ".join(_redact_word(word) for word in uri.split(" "))
+
+
+def _redact_word(word: str) -> str:
+    if "://" in word:
+        word = _AUTHORITY.sub(f"{HIDDEN}@", word)
+    return _SECRET.sub(lambda match: f"{match['name']}{HIDDEN}", word)

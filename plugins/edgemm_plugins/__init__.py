@@ -1,0 +1,1 @@
+"""First-party plugins; each folder registers itself through the `edgemm` entry-point group."""

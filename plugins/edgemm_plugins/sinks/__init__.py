@@ -1,0 +1,23 @@
+"""Sinks: JSON lines and the live terminal view. Listing them imports no terminal library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgemm.entries import SinkEntry
+from edgemm.hookspecs import hookimpl
+
+_HERE = "edgemm_plugins.sinks"
+
+
+@hookimpl
+def edgemm_sinks() -> Iterator[SinkEntry]:
+    """The sinks that come with EdgeMM."""
+    yield SinkEntry(name="json_lines", factory=f"{_HERE}.json_lines:build", summary="one JSON object per result")
+    yield SinkEntry(
+        name="terminal",
+        factory=f"{_HERE}.terminal:build",
+        summary="the live view; plain lines where there is no terminal",
+        requires=("rich",),
+        extra="media",
+    )

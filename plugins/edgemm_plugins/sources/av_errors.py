@@ -1,0 +1,24 @@
+"""What a failure of PyAV means to a user, without the URL that FFmpeg puts into its messages."""
+
+from __future__ import annotations
+
+import errno
+
+
+def reason_of(error: BaseException) -> str:
+    """One line saying what went wrong; never contains the address, hence no credentials."""
+    known = {
+        "ExitError": "nothing came within the time-out",
+        "InvalidDataError": "the data is damaged, or not what its name says",
+        "HTTPUnauthorizedError": "the server asks for a user name and password, or refuses the ones given (401)",
+        "HTTPForbiddenError": "the server forbids it (403)",
+        "HTTPNotFoundError": "the server has nothing there (404)",
+        "StreamNotFoundError": "it holds no stream that can be read",
+    }
+    name = type(error).__name__
+    if getattr(error, "errno", None) == errno.EIO:
+        return "the connection was lost"
+    if name in known:
+        return known[name]
+    text = getattr(error, "strerror", None)
+    return f"{text} ({name})" if text else name

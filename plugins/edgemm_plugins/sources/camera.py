@@ -1,0 +1,223 @@
+"""Live cameras: RTSP, MJPEG over HTTP, and local ones, with little delay.
+
+A reader thread of its own takes packets as they come and keeps the newest frame only, so that a slow stream never works on old
+pictures and `close` never waits for a network. It does not reconnect: a camera that dies ends with a `SourceError`.
+
+Source: FFmpeg's rtsp, http and v4l2 options, https://ffmpeg.org/ffmpeg-protocols.html
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgemm.errors import SourceError, UsageError
+from edgemm.inputs import InputSpec
+from edgemm.interfaces import Packet
+from edgemm.uris import Location, parse
+from edgemm_plugins.sources.av_errors import reason_of
+from edgemm_plugins.sources.frames import rgb_from_frame
+from edgemm_plugins.sources.options import one_input, take_options
+from edgemm_plugins.sources.stream_clock import StreamClock
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+
+OPTIONS = {"open_timeout_s": 10.0, "read_timeout_s": 5.0, "transport": "tcp", "size": "", "rate": "", "format": ""}
+LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "probesize": "100000", "analyzeduration": "100000"}
+PROTOCOLS = {  # what a URL of a scheme may open, redirections included; never a file
+    "rtsp": "rtsp,rtp,rtcp,tcp,udp",
+    "rtsps": "rtsp,rtsps,rtp,rtcp,tcp,udp,tls",
+    "http": "http,tcp",
+    "https": "https,http,tls,tcp",
+    "camera": "file",
+}
+FORMATS = {
+    "rtsp": "rtsp,sdp,rtp",
+    "rtsps": "rtsp,sdp,rtp",
+    "http": "mpjpeg,mjpeg,jpeg_pipe,mpegts,h264,hevc,matroska,webm,flv",
+    "https": "mpjpeg,mjpeg,jpeg_pipe,mpegts,h264,hevc,matroska,webm,flv",
+    "camera": "video4linux2,v4l2",
+}
+POLL_S = 0.1  # how soon a waiting reader notices that its stream has stopped
+
+
+def build(uri: str, inputs: Mapping[str, InputSpec], options: Mapping[str, Any]) -> Camera:
+    """A camera for one image input; it is opened when its packets are asked for.
+
+    Options: `open_timeout_s`, `read_timeout_s`; `transport` (tcp or udp) of RTSP; `size` (640x480), `rate` (30) and `format`
+    (mjpeg, yuyv422) of a local camera.
+
+    Raises:
+        SourceError: for an input that is not an image, or a local camera that does not exist.
+        UsageError: for a wrong option.
+    """
+    name, _ = one_input(uri, inputs, "image")
+    taken = take_options("camera", options, OPTIONS)
+    if taken["transport"] not in ("tcp", "udp"):
+        raise UsageError(f"source 'camera': transport must be tcp or udp, got '{taken['transport']}'")
+    location = parse(uri)
+    if location.scheme == "camera":
+        _check_device(location)
+    return Camera(location, name, taken)
+
+
+class Camera:
+    """A `Source` that reads one live camera."""
+
+    live = True
+
+    def __init__(self, location: Location, input: str, options: Mapping[str, Any]) -> None:
+        self.inputs = (input,)
+        self._location = location
+        self._options = options
+        self._newest = _Newest()
+        self._clock = StreamClock()
+
+    def packets(self, stopped: Callable[[], bool]) -> Iterator[Packet]:
+        """Frames uint8 RGB `(H, W, 3)`; `sequence` counts the frames that came, skipped ones included.
+
+        Raises:
+            SourceError: when the camera cannot be opened, sends nothing for `read_timeout_s`, or ends.
+        """
+        threading.Thread(target=self._read, name=f"edgemm camera {self.inputs[0]}", daemon=True).start()
+        try:
+            while not stopped():
+                taken = self._newest.take(POLL_S)
+                if taken is not None:
+                    frame, captured_ns, sequence = taken
+                    yield Packet(self.inputs[0], rgb_from_frame(frame), captured_ns, sequence)
+                elif self._newest.is_closed:
+                    break
+        finally:
+            self._newest.close()
+        if self._newest.failure and not stopped():
+            raise SourceError(f"camera '{self._location}': {self._newest.failure}")
+
+    def close(self) -> None:
+        """End `packets` at once; the reader releases the camera at its next frame or time-out."""
+        self._newest.close()
+
+    def __repr__(self) -> str:
+        return f"Camera({str(self._location)!r}, input={self.inputs[0]!r})"
+
+    def _read(self) -> None:
+        """The reader thread; a reconnecting reader would loop here."""
+        import av
+
+        try:
+            container = _open(self._location, self._options)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._newest.close(f"cannot be opened: {reason_of(error)}{_advice(self._location.scheme)}")
+            return
+        try:
+            self._newest.close(self._read_frames(container))
+        except (av.FFmpegError, OSError) as error:
+            self._newest.close(f"broke down: {reason_of(error)}")
+        except Exception as error:  # nobody else would hear of it
+            self._newest.close(f"broke down: {type(error).__name__}")
+        finally:
+            container.close()
+
+    def _read_frames(self, container: InputContainer) -> str:
+        """Read until closed; says why it ended otherwise."""
+        import av
+
+        if not container.streams.video:
+            return "sends no pictures"
+        stream = container.streams.video[0]
+        stream.thread_type = "SLICE"
+        sequence = 0
+        for packet in container.demux(stream):
+            arrival_ns = time.monotonic_ns()
+            if self._newest.is_closed:
+                return ""
+            try:
+                frames = packet.decode()
+            except av.InvalidDataError:
+                continue  # a lost packet; the picture heals at the next key frame
+            for frame in frames:
+                self._newest.put(frame, self._captured_ns(frame, arrival_ns), sequence)
+                sequence += 1
+        return "the camera ended the stream"
+
+    def _captured_ns(self, frame: VideoFrame, arrival_ns: int) -> int:
+        """Arrival of a frame; where the camera stamps its frames, freed of the network's jitter."""
+        if not self._location.scheme.startswith("rtsp") or frame.pts is None or frame.time_base is None:
+            return arrival_ns
+        return self._clock.stamp(int(frame.pts * frame.time_base * 1_000_000_000), arrival_ns)
+
+
+class _Newest:
+    """Hands the newest frame from the reader thread to the stream's; an unread one is replaced."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self.failure = ""
+        self._changed = threading.Condition()
+        self._frame: tuple[VideoFrame, int, int] | None = None
+
+    def put(self, frame: VideoFrame, captured_ns: int, sequence: int) -> None:
+        with self._changed:
+            self._frame = (frame, captured_ns, sequence)
+            self._changed.notify()
+
+    def take(self, timeout_s: float) -> tuple[VideoFrame, int, int] | None:
+        with self._changed:
+            if self._frame is None and not self.is_closed:
+                self._changed.wait(timeout_s)
+            taken, self._frame = self._frame, None
+            return taken
+
+    def close(self, failure: str = "") -> None:
+        """No more frames; the first reason stays."""
+        with self._changed:
+            if not self.is_closed:
+                self.failure = failure
+            self.is_closed = True
+            self._changed.notify_all()
+
+
+def _open(location: Location, options: Mapping[str, Any]) -> InputContainer:
+    import av
+
+    scheme = location.scheme
+    chosen = {"protocol_whitelist": PROTOCOLS[scheme], "format_whitelist": FORMATS[scheme], **LOW_DELAY}
+    timeout = (options["open_timeout_s"], options["read_timeout_s"])
+    if scheme == "camera":
+        wanted = {"video_size": options["size"], "framerate": options["rate"], "input_format": options["format"]}
+        chosen.update({name: value for name, value in wanted.items() if value})
+        local: InputContainer = av.open(str(_device(location)), format="v4l2", options=chosen, timeout=timeout)
+        return local
+    if scheme.startswith("rtsp"):
+        chosen["rtsp_transport"] = options["transport"]
+    remote: InputContainer = av.open(location.text, options=chosen, timeout=timeout, metadata_errors="replace")
+    return remote
+
+
+def _device(location: Location) -> Path:
+    rest = location.rest or "0"
+    return Path(f"/dev/video{rest}") if rest.isdigit() else Path(rest)
+
+
+def _check_device(location: Location) -> None:
+    device = _device(location)
+    if device.exists():
+        return
+    found = sorted(path.name.removeprefix("video") for path in Path("/dev").glob("video*"))
+    known = (
+        f"this machine has camera:{', camera:'.join(found)}" if found else "this machine has no camera (/dev/video*)"
+    )
+    raise SourceError(f"camera '{location}': there is no {device}; {known}")
+
+
+def _advice(scheme: str) -> str:
+    if scheme == "camera":
+        return "\n  is another program using it, and may this user read it (group video)?"
+    if scheme.startswith("rtsp"):
+        return "\n  check address, port and path in the camera's settings; behind some routers: transport=udp"
+    return "\n  expected an MJPEG stream; a playlist or a web page is not read"

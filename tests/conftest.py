@@ -1,0 +1,3 @@
+"""Fixtures that several rooms use."""
+
+from __future__ import annotations

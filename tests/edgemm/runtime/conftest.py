@@ -1,0 +1,156 @@
+"""Tiny bundles, made of ONNX nodes by hand: no torch, no training, each answer can be computed in the head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
+from edgemm.bundle.writer import BundleWriter
+from edgemm.graph import ModelGraph, Node, Output, Policy, Runs
+from edgemm.inputs import Audio, Image, Tensor, Text
+from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
+
+
+def onnx_bytes(nodes, inputs, outputs, constants=()):
+    """A model whose batch axis is dynamic."""
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info(n, t, ["batch", *s]) for n, t, s in inputs],
+        [helper.make_tensor_value_info(n, t, ["batch", *s]) for n, t, s in outputs],
+        [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in constants],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+def mean_encoder(dtype, shape, usable_above=None):
+    """x -> tokens (B, 1, 1) = mean of x; valid (B, 1) = |mean| > usable_above, or true."""
+    axes = np.arange(1, len(shape) + 1)
+    nodes = [
+        helper.make_node("Cast", ["x"], ["xf"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["xf", "axes"], ["m"], keepdims=0),
+        helper.make_node("Unsqueeze", ["m", "last"], ["m1"]),
+        helper.make_node("Unsqueeze", ["m1", "last"], ["tokens"]),
+        helper.make_node("Abs", ["m1"], ["magnitude"]),
+        helper.make_node("Greater", ["magnitude", "limit"], ["valid"]),
+    ]
+    limit = np.float32(-1.0 if usable_above is None else usable_above)
+    return onnx_bytes(
+        nodes,
+        [("x", dtype, shape)],
+        [("tokens", TensorProto.FLOAT, [1, 1]), ("valid", TensorProto.BOOL, [1])],
+        [("axes", axes), ("last", np.array([1])), ("limit", limit)],
+    )
+
+
+def sum_fusion(names):
+    """answer (B, 2) = [sum of present tokens, sum of ages]."""
+    count = len(names)
+    nodes = []
+    for i, name in enumerate(names):
+        nodes += [
+            helper.make_node("Flatten", [f"{name}_tokens"], [f"flat_{i}"]),
+            helper.make_node("Cast", [f"{name}_valid"], [f"v_{i}"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"flat_{i}", f"v_{i}"], [f"masked_{i}"]),
+        ]
+    nodes += [
+        helper.make_node("Concat", [f"masked_{i}" for i in range(count)], ["all"], axis=1),
+        helper.make_node("Mul", ["all", "presence"], ["present"]),
+        helper.make_node("ReduceSum", ["present", "one"], ["sum"], keepdims=1),
+        helper.make_node("ReduceSum", ["age_ms", "one"], ["ages"], keepdims=1),
+        helper.make_node("Concat", ["sum", "ages"], ["answer"], axis=1),
+    ]
+    inputs = []
+    for name in names:
+        inputs += [(f"{name}_tokens", TensorProto.FLOAT, [1, 1]), (f"{name}_valid", TensorProto.BOOL, [1])]
+    inputs += [("presence", TensorProto.FLOAT, [count]), ("age_ms", TensorProto.FLOAT, [count])]
+    return onnx_bytes(nodes, inputs, [("answer", TensorProto.FLOAT, [2])], [("one", np.array([1]))])
+
+
+def write_bundle(path: Path, model: ModelGraph, graphs: dict[str, bytes], *, zipped: bool = False) -> Path:
+    """A bundle with the FP32 variant only."""
+    runners = {name: OnnxRuntimeRunner(content, name) for name, content in graphs.items()}
+    with BundleWriter(path, overwrite=True, zipped=zipped) as writer:
+        files = {name: writer.add(f"graphs/{name}/model.onnx", content) for name, content in graphs.items()}
+        writer.finish(
+            lambda records: Manifest(
+                format=FORMAT,
+                version=VERSION,
+                name=model.name,
+                inputs=model.inputs,
+                graphs={n: GraphRecord(tuple(r.inputs), tuple(r.outputs)) for n, r in runners.items()},
+                nodes=model.nodes,
+                outputs=model.outputs,
+                variants={"cpu.onnxruntime.fp32": Variant("cpu", "onnxruntime", "1", "fp32", files)},
+                files=records,
+            )
+        )
+    return path
+
+
+def encoder_node(name: str, runs: str, **options) -> Node:
+    return Node(
+        name, name, {"x": f"input.{name}"}, ("tokens", "valid"), role="encoder", runs=Runs.parse(runs), **options
+    )
+
+
+def fusion_node(names, runs="arrival", policy="latest", **options) -> Node:
+    reads = {}
+    for name in names:
+        reads |= {f"{name}_tokens": f"{name}.tokens", f"{name}_valid": f"{name}.valid"}
+    return Node(
+        "fusion", "fusion", reads, ("answer",), role="fusion", members=tuple(names), presence="presence", age="age_ms",
+        runs=Runs.parse(runs), policy=Policy.parse(policy), **options,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def three_inputs(tmp_path):
+    """Makes a bundle of image + audio + text and a fusion; options change the fusion's and the audio's schedule."""
+
+    def make(runs="arrival", policy="latest", *, zipped=False, audio=None, image=None):
+        names = ("image", "audio", "text")
+        model = ModelGraph(
+            "three",
+            {"image": Image(2, 2), "audio": Audio(1000, 100, 20), "text": Text(8)},
+            (
+                encoder_node("image", "arrival", **(image or {})),
+                encoder_node("audio", "hop", **({"usable": "valid"} | (audio or {}))),
+                encoder_node("text", "change"),
+                fusion_node(names, runs, policy),
+            ),
+            {"answer": Output("fusion.answer")},
+        )
+        graphs = {
+            "image": mean_encoder(TensorProto.UINT8, [2, 2, 3]),
+            "audio": mean_encoder(TensorProto.FLOAT, [100], usable_above=0.01),
+            "text": mean_encoder(TensorProto.INT32, [8]),
+            "fusion": sum_fusion(names),
+        }
+        return write_bundle(tmp_path / ("three.zip" if zipped else "three.edgemm"), model, graphs, zipped=zipped)
+
+    return make
+
+
+@pytest.fixture
+def one_node(tmp_path):
+    """A monolithic node that reads two tensors: answer = a + b."""
+    content = onnx_bytes(
+        [helper.make_node("Add", ["a", "b"], ["answer"])],
+        [("a", TensorProto.FLOAT, [3]), ("b", TensorProto.FLOAT, [3])],
+        [("answer", TensorProto.FLOAT, [3])],
+    )
+    model = ModelGraph(
+        "one",
+        {"a": Tensor((3,)), "b": Tensor((3,))},
+        (Node("net", "net", {"a": "input.a", "b": "input.b"}, ("answer",)),),
+        {"answer": Output("net.answer", ("x", "y", "z"))},
+    )
+    return write_bundle(tmp_path / "one.edgemm", model, {"net": content})

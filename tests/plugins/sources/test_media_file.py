@@ -1,0 +1,209 @@
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from edgemm.adapters.audio import Sound
+from edgemm.errors import SourceError, UnknownNameError
+from edgemm.inputs import Audio, Image, Text
+from edgemm.interfaces import Source
+from edgemm_plugins.sources.media_file import build
+
+pytestmark = pytest.mark.media
+IMAGE, AUDIO = Image(96, 96), Audio(8000)
+BOTH = {"image": IMAGE, "audio": AUDIO}
+
+
+def never() -> bool:
+    return False
+
+
+def read(source: Source) -> tuple[list, SourceError | None]:
+    """Its packets, and the error that they ended with."""
+    packets = []
+    try:
+        for packet in source.packets(never):
+            packets.append(packet)
+    except SourceError as error:
+        return packets, error
+    return packets, None
+
+
+def of(name: str, packets: list) -> list:
+    return [packet for packet in packets if packet.input == name]
+
+
+def joined(packets: list) -> np.ndarray:
+    return np.concatenate([packet.value.samples for packet in packets])
+
+
+def test_frames_have_their_exact_times_and_pictures(write_clip: Callable[..., Path]) -> None:
+    source = build(str(write_clip()), {"cam": IMAGE}, {})
+    packets, error = read(source)
+    assert error is None
+    assert isinstance(source, Source)
+    assert not source.live
+    assert [packet.captured_ns for packet in packets] == [number * 100_000_000 for number in range(20)]
+    assert [packet.sequence for packet in packets] == list(range(20))
+    for number, packet in enumerate(packets):
+        assert packet.value.shape == (48, 64, 3)
+        assert packet.value.dtype == np.uint8
+        assert packet.value.flags.c_contiguous
+        assert packet.value.flags.writeable
+        assert abs(float(packet.value.mean()) - 10 * number) < 4
+
+
+def test_sound_comes_in_blocks_of_20_ms_at_the_inputs_rate(write_clip: Callable[..., Path]) -> None:
+    packets, error = read(build(str(write_clip()), {"audio": AUDIO}, {}))
+    assert error is None
+    blocks = packets[:100]
+    assert all(isinstance(packet.value, Sound) and packet.value.sample_rate_hz == 8000 for packet in packets)
+    assert all(packet.value.samples.shape == (160,) and packet.value.samples.dtype == np.float32 for packet in blocks)
+    assert [packet.captured_ns for packet in blocks] == [number * 20_000_000 for number in range(100)]
+    samples = joined(blocks)[800:-800]
+    spectrum = np.abs(np.fft.rfft(samples))
+    assert abs(np.argmax(spectrum) * 8000 / samples.size - 440) < 2
+    assert 0.45 < np.abs(samples).max() < 0.55  # two equal channels are not louder than one
+
+
+def test_sound_starts_when_the_file_says(write_clip: Callable[..., Path]) -> None:
+    packets, _ = read(build(str(write_clip(tone_from_s=1.0)), BOTH, {}))
+    samples = joined(of("audio", packets))
+    onset_s = np.flatnonzero(np.abs(samples) > 0.2)[0] / 8000
+    assert abs(onset_s - 1.0) < 0.025  # AAC smears an onset over a frame
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts"])
+def test_one_source_delivers_frames_and_sound_in_order_of_time(write_clip: Callable[..., Path], name: str) -> None:
+    packets, error = read(build(str(write_clip(name)), BOTH, {}))
+    assert error is None
+    times = [packet.captured_ns for packet in packets]
+    assert times == sorted(times)
+    assert len(of("image", packets)) == 20
+    assert len(of("audio", packets)) >= 100
+    assert [packet.sequence for packet in of("audio", packets)] == list(range(len(of("audio", packets))))
+
+
+def test_time_counts_from_the_files_start(write_clip: Callable[..., Path]) -> None:
+    packets, error = read(build(str(write_clip("late.mkv", start=50)), BOTH, {}))
+    assert error is None
+    assert abs(of("image", packets)[0].captured_ns) <= 25_000_000  # the sound's lead-in may come first
+    assert of("image", packets)[-1].captured_ns - of("image", packets)[0].captured_ns == 1_900_000_000
+
+
+def test_two_inputs_may_take_the_same_stream(write_clip: Callable[..., Path]) -> None:
+    packets, _ = read(build(str(write_clip()), {"left": IMAGE, "right": IMAGE}, {}))
+    assert len(of("left", packets)) == len(of("right", packets)) == 20
+
+
+def test_stereo_wave_at_another_rate(tmp_path: Path) -> None:
+    tone = (8000 * np.sin(2 * np.pi * 1000 * np.arange(44100) / 44100)).astype("<i2")
+    with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(44100)
+        file.writeframes(np.stack([tone, np.zeros_like(tone)], axis=1).tobytes())
+    packets, error = read(build(str(tmp_path / "tone.wav"), {"audio": AUDIO}, {}))
+    assert error is None
+    samples = joined(packets)
+    assert abs(samples.size - 8000) <= 1
+    expected = 8000 / 32768 / 2 * np.sin(2 * np.pi * 1000 * np.arange(samples.size) / 8000)
+    assert np.abs(samples - expected)[200:-200].max() < 0.005  # same time, same loudness: half of one channel
+
+
+def test_a_picture_file_is_one_frame_at_time_0(tmp_path: Path) -> None:
+    path = tmp_path / "photo 100%d.png"
+    with av.open(str(tmp_path / "photo.png"), "w", format="image2") as container:
+        stream = container.add_stream("png")
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+        picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    (tmp_path / "photo.png").rename(path)
+    packets, error = read(build(path.as_uri(), {"image": IMAGE}, {}))
+    assert error is None
+    assert [packet.captured_ns for packet in packets] == [0]
+    np.testing.assert_array_equal(packets[0].value, picture)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_a_truncated_film_gives_what_it_has_then_says_so(write_clip: Callable[..., Path], name: str) -> None:
+    path = write_clip(name, seconds=4, movflags="faststart") if name.endswith("mp4") else write_clip(name, seconds=4)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    packets, error = read(build(str(path), BOTH, {}))
+    assert 5 < len(of("image", packets)) < 40
+    assert 50 < len(of("audio", packets)) < 200
+    assert error is not None
+    assert name in str(error)
+    assert "truncated" in str(error)
+    assert f"up to {max(packet.captured_ns for packet in packets) // 10**9}." in str(error)
+
+
+def test_a_film_cut_before_its_index_cannot_be_opened(write_clip: Callable[..., Path]) -> None:
+    path = write_clip()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(SourceError, match=r"cannot open .*clip\.mp4.*damaged"):
+        build(str(path), BOTH, {})
+
+
+def test_a_truncated_wave_gives_what_it_has_then_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "cut.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(np.zeros(16000, "<i2").tobytes())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    packets, error = read(build(str(path), {"audio": AUDIO}, {}))
+    assert len(packets) == 50
+    assert "missing" in str(error)
+
+
+def test_a_film_without_sound_asked_for_sound_says_so(write_clip: Callable[..., Path]) -> None:
+    path = write_clip(sound=False)
+    with pytest.raises(SourceError, match=r"has no audio for input 'audio'; it has image"):
+        build(str(path), BOTH, {})
+    packets, error = read(build(str(path), {"image": IMAGE}, {}))
+    assert error is None
+    assert len(packets) == 20
+
+
+def test_what_is_not_there_or_not_media_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"there is no file .*absent\.mp4"):
+        build(str(tmp_path / "absent.mp4"), BOTH, {})
+    with pytest.raises(SourceError, match="is a folder"):
+        build(str(tmp_path), BOTH, {})
+    (tmp_path / "notes.mp4").write_text("these are notes")
+    with pytest.raises(SourceError, match=r"cannot open .*notes\.mp4"):
+        build(str(tmp_path / "notes.mp4"), BOTH, {})
+
+
+def test_a_playlist_cannot_open_other_files(write_clip: Callable[..., Path]) -> None:
+    clip = write_clip("clip.ts")
+    playlist = clip.with_suffix(".m3u8")
+    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{clip.name}\n#EXT-X-ENDLIST\n")
+    with pytest.raises(SourceError, match="cannot open"):
+        build(str(playlist), BOTH, {})
+
+
+def test_an_input_of_another_modality_is_refused(write_clip: Callable[..., Path]) -> None:
+    with pytest.raises(SourceError, match="input 'command' takes text"):
+        build(str(write_clip()), {"command": Text()}, {})
+
+
+def test_unknown_options_and_streams_are_refused(write_clip: Callable[..., Path]) -> None:
+    path = str(write_clip())
+    with pytest.raises(UnknownNameError, match="did you mean 'audio_stream'"):
+        build(path, BOTH, {"audio_steam": 1})
+    with pytest.raises(SourceError, match="1 audio stream"):
+        build(path, BOTH, {"audio_stream": 1})
+
+
+def test_closing_ends_reading(write_clip: Callable[..., Path]) -> None:
+    source = build(str(write_clip()), BOTH, {})
+    packets = source.packets(never)
+    next(iter(packets))
+    source.close()
+    source.close()
+    assert list(packets) == []

@@ -1,0 +1,185 @@
+import importlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edgemm.errors import MissingDependencyError, SourceError
+from edgemm.inputs import Audio, Image
+from edgemm.interfaces import Packet, Source
+from edgemm_plugins.sources import microphone
+from edgemm_plugins.sources.microphone import HELD_BLOCKS, Microphone, build
+
+AUDIO = {"audio": Audio(8000)}
+GOOD = SimpleNamespace(input_overflow=False)
+
+
+class PortAudioError(Exception):
+    pass
+
+
+class FakeSoundDevice:
+    """A sounddevice module with one device, whose callback the test drives."""
+
+    PortAudioError = PortAudioError
+
+    def __init__(self, rates: tuple[int, ...] = (8000, 48000), own_rate: int = 48000) -> None:
+        self.rates, self.own_rate = rates, own_rate
+        self.opened: dict = {}
+        self.closed = False
+        self.started = threading.Event()
+
+    def query_devices(self, device=None, kind=None):
+        if kind is None:
+            return [{"name": "desk mic", "max_input_channels": 1}, {"name": "speaker", "max_input_channels": 0}]
+        if device not in (None, 0, "desk mic"):
+            raise ValueError(f"No input device matching {device!r}")
+        return {"default_samplerate": float(self.own_rate)}
+
+    def check_input_settings(self, device, channels, dtype, samplerate):
+        if samplerate not in self.rates:
+            raise PortAudioError("Invalid sample rate")
+
+    def InputStream(self, **options):
+        self.opened = options
+        return SimpleNamespace(start=self.started.set, close=self.close)
+
+    def close(self, ignore_errors=False):
+        self.closed = True
+
+    def hear(self, samples: np.ndarray, status=GOOD) -> None:
+        self.opened["callback"](samples.astype(np.float32)[:, None], samples.size, None, status)
+
+
+def listen(fake: FakeSoundDevice, **options: float) -> Microphone:
+    return Microphone(fake, "", "audio", 8000, {"latency_s": 0.06, "read_timeout_s": 3.0, **options})
+
+
+def heard(mic: Microphone, fake: FakeSoundDevice, blocks: list[np.ndarray], count: int) -> list[Packet]:
+    def speak() -> None:
+        fake.started.wait(5)
+        for block in blocks:
+            fake.hear(block)
+
+    speaker = threading.Thread(target=speak)
+    speaker.start()
+    packets = []
+    for packet in mic.packets(lambda: False):
+        packets.append(packet)
+        if len(packets) == count:
+            mic.close()
+    speaker.join(5)
+    return packets
+
+
+def test_blocks_carry_the_time_of_their_first_sample() -> None:
+    fake = FakeSoundDevice()
+    mic = listen(fake)
+    assert isinstance(mic, Source)
+    assert mic.live
+    before = time.monotonic_ns()
+    packets = heard(mic, fake, [np.full(160, number / 10) for number in range(5)], 5)
+    assert fake.opened["samplerate"] == 8000
+    assert fake.opened["blocksize"] == 160
+    assert [packet.sequence for packet in packets] == list(range(5))
+    assert [round(float(packet.value.samples[0]), 3) for packet in packets] == [0.0, 0.1, 0.2, 0.3, 0.4]
+    assert packets[0].captured_ns >= before - 20_000_000
+    assert packets[-1].captured_ns <= time.monotonic_ns()
+    assert fake.closed
+
+
+def test_silence_is_sound() -> None:
+    fake = FakeSoundDevice()
+    packets = heard(listen(fake), fake, [np.zeros(160)] * 10, 10)
+    assert len(packets) == 10
+    assert all(not packet.value.samples.any() for packet in packets)
+
+
+def test_a_device_that_refuses_the_rate_is_resampled() -> None:
+    fake = FakeSoundDevice(rates=(48000,))
+    tone = np.sin(2 * np.pi * 440 * np.arange(48000) / 48000) / 2
+    packets = heard(listen(fake), fake, list(tone.reshape(50, 960)), 40)
+    assert fake.opened["samplerate"] == 48000
+    assert all(packet.value.sample_rate_hz == 8000 for packet in packets)
+    samples = np.concatenate([packet.value.samples for packet in packets])
+    expected = np.sin(2 * np.pi * 440 * np.arange(samples.size) / 8000) / 2
+    assert np.abs(samples - expected)[200:].max() < 0.01
+
+
+def test_overflow_and_unread_blocks_are_counted() -> None:
+    fake = FakeSoundDevice()
+    mic = listen(fake)
+    packets = mic.packets(lambda: False)
+    threading.Timer(0.1, lambda: fake.hear(np.zeros(160), SimpleNamespace(input_overflow=True))).start()
+    next(packets)
+    for _ in range(HELD_BLOCKS + 3):
+        fake.hear(np.zeros(160))
+    mic.close()
+    assert mic.overflows == 1
+    assert mic.dropped == 3
+    packets.close()
+    assert fake.closed
+
+
+def test_a_device_that_dies_is_an_error() -> None:
+    fake = FakeSoundDevice()
+    with pytest.raises(SourceError, match=r"'mic:' gave no sound for 0\.2 s; was it unplugged"):
+        list(listen(fake, read_timeout_s=0.2).packets(lambda: False))
+    assert fake.closed
+
+
+def test_an_unknown_device_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(microphone, "load_sounddevice", FakeSoundDevice)
+    with pytest.raises(SourceError, match=r"No input device matching 'ear'[\s\S]*known: mic:desk mic$"):
+        build("mic:ear", AUDIO, {})
+    with pytest.raises(SourceError, match="takes image"):
+        build("mic:", {"cam": Image(96, 96)}, {})
+
+
+def test_close_unblocks() -> None:
+    fake = FakeSoundDevice()
+    mic = listen(fake)
+    reader = threading.Thread(target=lambda: list(mic.packets(lambda: False)))
+    reader.start()
+    fake.started.wait(5)
+    mic.close()
+    mic.close()
+    reader.join(5)
+    assert not reader.is_alive()
+
+
+def test_without_portaudio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.import_module
+
+    def refuse(name: str, package: str | None = None) -> ModuleType:
+        if name == "sounddevice":
+            raise OSError("PortAudio library not found")
+        return real(name, package)
+
+    monkeypatch.setattr("edgemm.optional.importlib.import_module", refuse)
+    with pytest.raises(MissingDependencyError, match="sudo apt install libportaudio2"):
+        build("mic:", AUDIO, {})
+
+
+@pytest.mark.media
+def test_a_virtual_microphone_is_heard(virtual_microphone: Path, feed_fifo: Callable) -> None:
+    tone = 8000 * np.sin(2 * np.pi * 500 * np.arange(16000) / 16000)
+    feed_fifo(virtual_microphone, tone)
+    mic = build("mic:pulse", AUDIO, {})
+    packets = []
+    for packet in mic.packets(lambda: False):
+        packets.append(packet)
+        if len(packets) == 60:
+            mic.close()
+    now = time.monotonic_ns()
+    samples = np.concatenate([packet.value.samples for packet in packets])[-4000:]
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(samples.size)))
+    assert abs(np.argmax(spectrum) * 8000 / samples.size - 500) < 5
+    assert 0.2 < np.abs(samples).max() < 0.3
+    times = np.array([packet.captured_ns for packet in packets])
+    assert (times <= now).all()
+    assert (np.diff(times[-8:]) > 15_000_000).all()
