@@ -102,10 +102,15 @@ if TYPE_CHECKING:
         TaskEntry,
     )
     from edgemm.errors import EdgeMMError
+    from edgemm.export.exporting import export
     from edgemm.hookspecs import hookimpl
     from edgemm.inbox import Inbox
     from edgemm.inputs import Audio, Image, Tensor, Text
     from edgemm.interfaces import Packet
+    from edgemm.modeling.answering import evaluate
+    from edgemm.modeling.checkpoint import load
+    from edgemm.modeling.train import train
+    from edgemm.modeling.wrapping import wrap
     from edgemm.runtime.opening import open  # noqa: A004
     from edgemm.runtime.streaming import stream
 

@@ -45,8 +45,8 @@ class Run(BaseModel):
     when: str = ""
     policy: str = "latest"
     hold: bool = False
-    stale_after_ms: float = Field(1000.0, gt=0)
-    valid_for_ms: float = Field(0.0, ge=0)
+    stale_after_ms: float = Field(default=1000.0, gt=0)
+    valid_for_ms: float = Field(default=0.0, ge=0)
 
 
 class Component(BaseModel):

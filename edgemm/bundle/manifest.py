@@ -58,6 +58,22 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """A variant that is still to be compiled, on the device or where the compiler is installed, by `edgemm build`.
+
+    Attributes:
+        sources: graph -> path of the ONNX to compile.
+        reason: why it is not compiled, and what to do.
+    """
+
+    device: str
+    backend: str
+    precision: str
+    sources: Mapping[str, str]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The whole manifest.
 
@@ -66,7 +82,7 @@ class Manifest:
         vectors: path of the test vectors (npz).
         parity: what the parity ladder measured at export.
         calibration: what the quantized graphs were calibrated on.
-        planned: device -> why its engines are not in here and how to get them.
+        planned: target key -> variants that are still to be compiled.
         provenance: model, checkpoint hash, package versions.
         files: path -> size and hash of every other file.
     """
@@ -83,7 +99,7 @@ class Manifest:
     vectors: str = ""
     parity: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
-    planned: Mapping[str, str] = field(default_factory=dict)
+    planned: Mapping[str, Planned] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

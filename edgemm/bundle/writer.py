@@ -62,11 +62,14 @@ class BundleWriter:
             self.path(name).write_bytes(content.encode() if isinstance(content, str) else content)
         return name
 
+    def records(self) -> dict[str, FileRecord]:
+        """Size and hash of every file written so far."""
+        return {path.relative_to(self.folder).as_posix(): _record(path) for path in _files(self.folder)}
+
     def finish(self, manifest_from_files: Callable[[dict[str, FileRecord]], Manifest]) -> str:
         """Hash everything, write the manifest, rename into place; returns the bundle's id."""
         with _disk_errors(self.target):
-            files = {path.relative_to(self.folder).as_posix(): _record(path) for path in _files(self.folder)}
-            text = json.dumps(json_from_dataclass(manifest_from_files(files)), indent=1) + "\n"
+            text = json.dumps(json_from_dataclass(manifest_from_files(self.records())), indent=1) + "\n"
             digest = hashlib.sha256(text.encode()).hexdigest()
             self.add(MANIFEST, text)
             self.add(DIGEST, f"{digest}  {MANIFEST}\n")

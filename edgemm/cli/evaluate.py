@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.model, data=arguments.data, count=arguments.count, seed=arguments.seed, variant=arguments.variant
     )
     if arguments.json:
-        print_json(evaluation.to_json())
+        print_json(evaluation.as_dict())
     else:
         print(evaluation)
     return 0 if evaluation.passed else 1

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from edgemm.cli.printing import print_json
 
-PRECISIONS = ("auto", "fp32", "fp16", "int8", "int8+fp16")
 EXAMPLES = """\
 A bundle holds the model's graphs as FP32 ONNX, one variant per device and precision, test vectors, and a hash of every file.
 Engines for desktop RTX cards are compiled here, without a GPU, when TensorRT-RTX is installed; a Jetson compiles its own with
@@ -15,7 +14,7 @@ Engines for desktop RTX cards are compiled here, without a GPU, when TensorRT-RT
 
 examples:
   edgemm export desk.ckpt --out desk.edgemm --device cpu
-  edgemm export desk.ckpt --out desk.edgemm --device rtx-4090 --device jetson-orin-nano --precision int8
+  edgemm export desk.ckpt --out desk.edgemm --device rtx-4090 --device jetson-orin-nano --precision int8+fp16
   edgemm export desk.ckpt --out desk.zip --zip --device cpu --calibration samples.npz --overwrite
 """
 
@@ -30,14 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device",
         metavar="NAME",
         action="append",
-        required=True,
-        help="see 'edgemm devices'; may be given several times",
+        help="see 'edgemm devices'; may be given several times (default: cpu)",
     )
     parser.add_argument(
         "--precision",
-        choices=PRECISIONS,
-        action="append",
-        help="auto takes every device's own first choice; may be given several times (default: auto)",
+        default="auto",
+        help="auto (CPU: fp32 and int8; GPU: fp16 and int8+fp16), or a list of fp32, fp16, int8, int8+fp16 (default: %(default)s)",
     )
     parser.add_argument(
         "--calibration", metavar="PATH", type=Path, help="aligned samples of all inputs (.npz), for INT8"
@@ -50,18 +47,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Export, and print what was made."""
     import edgemm
+    from edgemm.modeling.progress import show_progress
 
-    report = edgemm.export(
-        arguments.checkpoint,
-        out=arguments.out,
-        devices=arguments.device,
-        precision=arguments.precision or ["auto"],
-        calibration=arguments.calibration,
-        overwrite=arguments.overwrite,
-        zipped=arguments.zip,
-    )
+    with show_progress() as progress:
+        summary = edgemm.export(
+            arguments.checkpoint,
+            arguments.out,
+            device=arguments.device or ["cpu"],
+            precision=arguments.precision,
+            calibration=arguments.calibration,
+            overwrite=arguments.overwrite,
+            zipped=arguments.zip,
+            progress=progress,
+        )
     if arguments.json:
-        print_json(report.to_json())
+        print_json(summary.to_json())
     else:
-        print(report)
+        print(summary)
     return 0

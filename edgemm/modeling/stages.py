@@ -20,14 +20,14 @@ __all__ = ["StageStore", "fingerprint"]
 
 
 class StageStore:
-    """Weights of finished stages in `folder`; keeps nothing when it is None."""
+    """Weights of finished stages in `folder`; keeps nothing when it is None, and takes nothing from it without `resume`."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None, resume: bool = True) -> None:
+        self._folder, self._resume = folder, resume
 
     def load(self, name: str, mark: str, module: nn.Module) -> float | None:
         """Load the stage into `module` and return its training accuracy, or None if no such stage is kept."""
-        if self._folder is None or not (path := _path(self._folder, name)).is_file():
+        if self._folder is None or not self._resume or not (path := _path(self._folder, name)).is_file():
             return None
         try:
             with safe_open(path, framework="pt") as file:

@@ -7,8 +7,10 @@ tensors are those that the adapters make and that the model's graphs read. This 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,7 +21,20 @@ from edgemm.modeling.progress import Progress
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FusionTraining", "Labels", "Presence", "Sampler", "SkippedSet", "Task", "TestSet", "Training"]
+    from edgemm.host import PluginHost
+
+__all__ = [
+    "FusionTraining",
+    "Labels",
+    "Presence",
+    "Sampler",
+    "SkippedSet",
+    "Task",
+    "TestSet",
+    "Training",
+    "data_folder",
+    "load_task",
+]
 
 Labels = Mapping[str, NDArray[np.int64]]
 """Per input, the class of every row (rows,). An input's last class means "nothing here"."""
@@ -173,3 +188,24 @@ class Task(Protocol):
     def test_sets(self, count: int, seed: int) -> Iterable[TestSet | SkippedSet]:
         """Make the test sets, about `count` rows each; the first is the one on which subsets are measured."""
         ...
+
+
+def data_folder(task: str, data: str | Path | None = None) -> Path:
+    """Where a task keeps its data: `data`, or `$EDGEMM_DATA`, or the user's cache."""
+    if data is not None:
+        return Path(data)
+    if chosen := os.environ.get("EDGEMM_DATA"):
+        return Path(chosen)
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "edgemm" / task
+
+
+def load_task(name: str, data: str | Path | None, host: PluginHost) -> Task:
+    """Make a registered task.
+
+    Raises:
+        UnknownNameError: lists the tasks that plugins registered.
+    """
+    registered = host.find("task", name)
+    task: Task = host.resolve(registered, registered.entry.factory)(data_folder(name, data))
+    return task

@@ -8,18 +8,19 @@ from time import monotonic_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from edgemm.adapters import make_adapter
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.manifest import Variant
 from edgemm.errors import BundleError, InputError, MissingDependencyError, UnknownNameError, UsageError
-from edgemm.graph import INPUT, Node
+from edgemm.graph import INPUT
 from edgemm.interfaces import Runner
 from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
 from edgemm.runtime.results import ABSENT, LIVE, InputState, Result
+from edgemm.runtime.single_pass import SinglePass
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from edgemm.runtime.live import Live
 
 REFERENCE = "cpu.onnxruntime.fp32"
@@ -118,15 +119,10 @@ class Model:
             the first sample of the batch was usable.
         """
         self._known(tensors)
-        run = _Once(self, tensors, age_ms or {})
-        for node in self.graph.nodes:
-            run.step(node)
-        outputs = {}
-        for name, output in self.graph.outputs.items():
-            owner, _, tensor = output.edge.partition(".")
-            if owner in run.values:
-                outputs[name] = run.values[owner][tensor]
-        return outputs, {owner: bool(column[0]) for owner, column in run.usable.items()}
+        for name, tensor in tensors.items():
+            self.adapters[name].tensor.check(tensor)
+        done = SinglePass(self.graph, self.runners, tensors, age_ms=age_ms)
+        return done.outputs(), {owner: bool(column[0]) for owner, column in done.usable.items()}
 
     def live(self, *, clock: Callable[[], int] = monotonic_ns) -> Live:
         """A stream that the caller pushes into, on the caller's thread: no threads, no queues."""
@@ -150,58 +146,6 @@ class Model:
                 InputState(LIVE, 0.0, False, "") if found else InputState(ABSENT, None, False, "nothing recognised")
             )
         return states
-
-
-class _Once:
-    """One stateless pass through the nodes on a batch."""
-
-    def __init__(self, model: Model, tensors: Mapping[str, np.ndarray], age_ms: Mapping[str, float]) -> None:
-        self._model = model
-        self._age_ms = age_ms
-        self.batch = len(next(iter(tensors.values()))) if tensors else 1
-        self.values: dict[str, dict[str, np.ndarray]] = {}
-        self.usable: dict[str, np.ndarray] = {}
-        self._inputs = dict(tensors)
-        for name, tensor in tensors.items():
-            model.adapters[name].tensor.check(tensor)
-            if len(tensor) != self.batch:
-                raise InputError(f"input '{name}' has a batch of {len(tensor)}, the inputs before it {self.batch}")
-            self.usable[f"{INPUT}.{name}"] = np.ones(self.batch, bool)
-
-    def step(self, node: Node) -> None:
-        """Run one node, or leave it out when what it needs is absent."""
-        present = [owner in self.usable for owner in node.owners()]
-        if not all(present) and not (node.presence and any(present)):
-            return
-        runner = self._model.runners[node.graph]
-        feeds = self._feeds(node, runner)
-        outputs = runner.run(feeds)
-        self.values[node.name] = dict(zip((spec.name for spec in runner.outputs), outputs, strict=True))
-        usable: np.ndarray = np.ones(self.batch, bool)
-        if node.usable:
-            usable = np.asarray(self.values[node.name][node.usable].reshape(self.batch, -1).any(axis=1))
-        if node.presence:
-            usable = usable & (feeds[node.presence].sum(axis=1) > 0)
-        self.usable[node.name] = usable
-
-    def _feeds(self, node: Node, runner: Runner) -> dict[str, np.ndarray]:
-        specs = {spec.name: spec for spec in runner.inputs}
-        feeds = {}
-        for name, edge in node.reads.items():
-            owner, _, tensor = edge.partition(".")
-            found = self._inputs.get(tensor) if owner == INPUT else self.values.get(owner, {}).get(tensor)
-            if found is None:
-                found = np.zeros(specs[name].with_batch(self.batch), specs[name].dtype)
-            feeds[name] = found
-        if node.presence:
-            columns = [self.usable.get(member, np.zeros(self.batch, bool)) for member in node.members]
-            feeds[node.presence] = np.stack(columns, axis=1).astype(np.float32)
-        if node.age:
-            ages = [self._age_ms.get(member, 0.0) for member in node.members]
-            feeds[node.age] = np.tile(np.array(ages, np.float32), (self.batch, 1))
-        for name in node.state.values():
-            feeds[name] = np.zeros(specs[name].with_batch(self.batch), specs[name].dtype)
-        return feeds
 
 
 def _choose(bundle: Bundle, wanted: str) -> tuple[str, str]:

@@ -5,7 +5,6 @@ import pytest
 
 from edgemm.errors import UsageError
 from edgemm.inbox import Inbox
-from edgemm.inputs import Text
 from edgemm.interfaces import Source
 
 
@@ -15,11 +14,11 @@ def test_values_come_out_in_order_with_their_time() -> None:
     before = time.monotonic_ns()
     inbox.put("two")
     inbox.close()
-    inbox.bind("text", Text())
-    packets = list(inbox.packets(lambda: False))
-    assert isinstance(inbox, Source)
-    assert inbox.live
-    assert inbox.inputs == ("text",)
+    source = inbox.source("text")
+    packets = list(source.packets(lambda: False))
+    assert isinstance(source, Source)
+    assert source.live
+    assert source.inputs == ("text",)
     assert [(packet.input, packet.value, packet.sequence) for packet in packets] == [
         ("text", "one", 0),
         ("text", "two", 1),
@@ -33,34 +32,32 @@ def test_a_full_inbox_drops_the_oldest_and_counts_it() -> None:
     for number in range(5):
         inbox.put(number)
     inbox.close()
-    inbox.bind("text", Text())
-    packets = list(inbox.packets(lambda: False))
+    packets = list(inbox.source("text").packets(lambda: False))
     assert [(packet.value, packet.sequence) for packet in packets] == [(3, 3), (4, 4)]
     assert inbox.dropped == 3
 
 
 def test_closing_the_source_ends_a_waiting_reader() -> None:
-    inbox = Inbox()
-    inbox.bind("text", Text())
-    reader = threading.Thread(target=lambda: list(inbox.packets(lambda: False)))
+    source = Inbox().source("text")
+    reader = threading.Thread(target=lambda: list(source.packets(lambda: False)))
     reader.start()
-    inbox.close()
+    source.close()
     reader.join(5)
     assert not reader.is_alive()
 
 
 def test_a_closed_inbox_refuses_values() -> None:
     inbox = Inbox()
-    inbox.close()
+    inbox.source("text").close()
     with pytest.raises(UsageError, match="closed"):
         inbox.put("late")
 
 
 def test_an_inbox_feeds_one_input_only() -> None:
     inbox = Inbox()
-    inbox.bind("text", Text())
+    inbox.source("text")
     with pytest.raises(UsageError, match="feeds 'text' already; make another one for 'other'"):
-        inbox.bind("other", Text())
+        inbox.source("other")
 
 
 def test_a_limit_below_one_is_refused() -> None:

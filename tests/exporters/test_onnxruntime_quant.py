@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgemm.errors import ExportError
 from edgemm.host import PluginHost
@@ -111,14 +112,38 @@ def test_kept_nodes_compute_exactly_what_they_did(graphs, tmp_path: Path, writer
     assert found == [TensorProto.FLOAT] * len(graph.keep_fp32)
 
 
-def test_a_kept_reader_of_a_quantized_tensor_reads_it_unquantized(graphs, tmp_path: Path) -> None:
-    graph = graphs["conv"]
-    relu = next(node.name for node in onnx.load(graph.path).graph.node if node.op_type == "Relu")
-    after = onnx.load(quantized(graph, "tensorrt int8", tmp_path, keep_fp32=[*graph.keep_fp32, relu, "node_conv2d_1"]))
-    nodes = {node.name: node for node in after.graph.node}
-    before = {node.name: node for node in onnx.load(graph.path).graph.node}
-    assert list(nodes["node_conv2d_1"].input) == list(before["node_conv2d_1"].input)
-    assert list(nodes[relu].input) == list(before[relu].input)
+def shared_graph(folder: Path) -> Path:
+    """`kept` and `other` convolve x with one weight and scale it by one constant that FP16 cannot hold."""
+    weight = numpy_helper.from_array(np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4, 1, 1), "weight")
+    tiny = numpy_helper.from_array(np.float32(1e-9).reshape(1), "tiny")
+    nodes = [
+        node
+        for who in ("kept", "other")
+        for node in (
+            helper.make_node("Conv", ["x", "weight"], [f"{who}_c"], name=f"{who}_conv"),
+            helper.make_node("Mul", [f"{who}_c", "tiny"], [f"{who}_y"], name=f"{who}_mul"),
+        )
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ("batch", 4, 3, 3))
+    ys = [helper.make_tensor_value_info(f"{w}_y", TensorProto.FLOAT, ("batch", 2, 3, 3)) for w in ("kept", "other")]
+    graph = helper.make_graph(nodes, "shared", [x], ys, [weight, tiny])
+    path = folder / "shared.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
+    return path
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_what_kept_nodes_share_with_others_stays_fp32_for_them(tmp_path: Path, writer: str) -> None:
+    make, precision = WRITERS[writer]
+    source, target = shared_graph(tmp_path), tmp_path / "converted.onnx"
+    x = np.random.default_rng(0).standard_normal((4, 4, 3, 3), dtype=np.float32)
+    make().quantize(
+        source, target, precision=precision, calibration=lambda: [{"x": x}], keep_fp32=("kept_conv", "kept_mul")
+    )
+    expected, _ = onnx_session(source).run(None, {"x": x})
+    kept, other = onnx_session(target).run(None, {"x": x})
+    np.testing.assert_array_equal(kept, expected)
+    assert not np.array_equal(other, expected), "the other branch must show that the precision is lower"
 
 
 def test_tensorrt_int8_is_symmetric_and_has_no_quantized_bias(graphs, tmp_path: Path) -> None:
@@ -164,8 +189,6 @@ def test_what_a_mask_hides_cannot_change_the_answer(graphs, tmp_path: Path, writ
 
 
 def onnx_session(path: Path):
-    import onnxruntime
-
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 

@@ -129,7 +129,7 @@ def test_shapes_that_do_not_fit_are_refused(devices, tmp_path: Path) -> None:
         build(source, target, device=device, shapes={**SHAPES, "z": SHAPES["x"]})
     with pytest.raises(ExportError, match=r"x: \[8, 4\] to \[1, 4\]"):
         build(source, target, device=device, shapes={"x": ShapeRange((8, 4), (1, 4), (1, 4))})
-    with pytest.raises(ExportError, match="relu.onnx"):
+    with pytest.raises(ExportError, match=r"relu\.onnx"):
         build(source, target, device=device, shapes={"x": ShapeRange((1, 5), (1, 5), (8, 5))})
     assert [path.name for path in tmp_path.iterdir()] == ["relu.onnx"]
 
@@ -138,7 +138,7 @@ def test_shapes_that_do_not_fit_are_refused(devices, tmp_path: Path) -> None:
 def test_a_file_that_is_no_onnx_is_refused(devices, tmp_path: Path) -> None:
     source = tmp_path / "noise.onnx"
     source.write_bytes(b"\x00\x01 this is not ONNX")
-    with pytest.raises(ExportError, match="cannot read noise.onnx"):
+    with pytest.raises(ExportError, match=r"cannot read noise\.onnx.*not an ONNX graph"):
         rtx_exporter().build(source, tmp_path / "m.engine", device=devices["rtx-4090"], shapes={})
 
 
@@ -262,7 +262,7 @@ def imitation(version: str, *, rtx: bool = False, fails: str = "") -> SimpleName
         progress_monitor = None
 
         def __init__(self) -> None:
-            if not fails == "old config":
+            if fails != "old config":
                 self.max_aux_streams = -1
             calls.append(("config", self))
 
@@ -280,7 +280,7 @@ def imitation(version: str, *, rtx: bool = False, fails: str = "") -> SimpleName
         def create_network(self, flags: int) -> SimpleNamespace:
             calls.append(("flags", flags))
             tensor = SimpleNamespace(name="x", shape=(-1, 4))
-            return SimpleNamespace(num_inputs=1, get_input=lambda index: tensor)
+            return SimpleNamespace(num_outputs=1, num_inputs=1, get_input=lambda index: tensor)
 
         def create_builder_config(self) -> Config:
             return Config()
@@ -485,8 +485,8 @@ def test_ctrl_c_cancels_the_child_in_order(mischief: str, tmp_path: Path) -> Non
 
     presser = threading.Thread(target=press_ctrl_c)
     presser.start()
+    payload = {"started": str(started), "cancelled": str(cancelled)}
     with pytest.raises(KeyboardInterrupt):
-        payload = {"started": str(started), "cancelled": str(cancelled)}
         call_guarded(f"{mischief}:waits_for_cancel", payload, what="building", timeout_s=60)
     presser.join()
     assert cancelled.exists()

@@ -66,6 +66,8 @@ def plan_from_onnx(
     if not parser.parse_from_file(str(source)):
         reasons = parser_errors(parser) or log.errors
         raise ExportError(f"{_name(trt)} cannot read {source.name}:{explanation(reasons)}")
+    if network.num_outputs == 0:  # the parser takes some files that are no ONNX at all
+        raise ExportError(f"{_name(trt)} cannot read {source.name}: it is not an ONNX graph, or has no outputs")
     config = builder.create_builder_config()
     _set_target(trt, config, compute_capability)
     if hasattr(config, "max_aux_streams"):

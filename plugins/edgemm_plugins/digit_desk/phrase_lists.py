@@ -14,6 +14,32 @@ def _list(text: str) -> tuple[str, ...]:
 
 
 SLOTS = {
+    "thing": _list(
+        "cat|bird|horse|house|garden|street|bus|plane|bridge|river|coffee|tea|bread|soup|apple|bottle|window|door|lamp|chair|table"
+        "|book|letter|phone|computer|keyboard|song|film|game|ball|coat|shoe|hat|doctor|teacher|sister|friend|baby|neighbour|shop"
+        "|bank|hotel|school|office|meeting|holiday|weather|wind|snow|sun|moon|key|bag|watch|wall|roof|tree|flower|bicycle|engine"
+    ),
+    "state": _list(
+        "cold|warm|late|early|broken|open|closed|red|green|blue|new|old|tired|happy|sad|hungry|loud|quiet|wet|dry|empty|full|slow"
+        "|fast|nice|strange|funny|free|busy|ready|clean|dirty|expensive|asleep|here|gone|heavy|beautiful|running|sleeping|waiting"
+    ),
+    "act": _list(
+        "open|close|buy|sell|clean|bring|carry|paint|wash|cook|eat|drink|move|lock|start|stop|turn off|turn on|break|fix|call|visit"
+        "|watch|play|send|order|cancel|print|save|delete|switch off|pick up|throw away|wake up|feed|charge|love|forget|lose"
+    ),
+    "when": _list(
+        "today|tomorrow|now|tonight|this morning|yesterday|next week|again|every day|at noon|on monday|in the evening|soon"
+    ),
+    "物": _list(
+        "猫|狗|鸟|花|树|房子|车|自行车|飞机|火车|咖啡|茶|面包|苹果|窗户|门|灯|椅子|桌子|书|信|手机|电脑|歌|电影|球|衣服|鞋子|帽子|医生|老师|朋友|孩子|天气|雨|雪|太阳|月亮|钥匙|包"
+    ),
+    "态": _list(
+        "冷|热|晚|早|新|旧|累|高兴|难过|饿|吵|安静|湿|干净|脏|贵|便宜|漂亮|奇怪|好笑|忙|慢|快|远|近|好吃|好看|重|轻"
+    ),
+    "做": _list(
+        "吃饭|喝水|睡觉|跑步|散步|看电影|听歌|买东西|回家|上班|上学|打球|旅行|做饭|洗衣服|开车|休息|唱歌|跳舞|游泳|打电话|看书|下雨|出门"
+    ),
+    "时": _list("今天|明天|昨天|后天|早上|晚上|中午|下午|周末|现在|等会儿|以后"),
     "digit": _list("digit|number|figure|numeral|one"),
     "picture": _list(
         "picture|image|photo|frame|camera|paper|page|drawing|sheet|screen|video|note|desk|camera picture|camera view"
@@ -160,6 +186,14 @@ TEMPLATES = {
 }
 
 NOTHING_PHRASES = _list(
+    "the {thing} is {state}|the {thing} is {state} {when}|my {thing} is {state}|is the {thing} {state}|why is the {thing} {state}"
+    "|where is the {thing}|where is my {thing}|i like the {thing}|i need a new {thing}|do you have a {thing}|who took my {thing}"
+    "|i {act} the {thing}|we {act} a {thing} {when}|please {act} the {thing}|can you {act} the {thing}|{act} the {thing} {when}"
+    "|did you {act} the {thing}|i want to {act} the {thing}|the {thing} and the {thing}|how do i {act} a {thing}|a {thing}"
+    "|what a {state} {thing}|it is {state} {when}|i am {state}|are you {state}|{when} we {act} the {thing}|{thing}|so {state}"
+    "|{物}很{态}|我的{物}在哪里|{物}在哪|我喜欢{物}|我要买{物}|{时}我想{做}|{时}{做}吧|我们去{做}|把{物}拿走|你喜欢{物}吗|{时}很{态}|谁拿了我的{物}|{物}和{物}"
+    "|我不想{做}|可以{做}吗|{物}太{态}了|为什么{物}这么{态}|{时}去{做}|{时}有{物}吗|{态}|{物}坏了|好{态}啊"
+    "|"
     "hello|hi|hi there|good morning|good evening|how are you|how are you doing today|what time is it|what day is it|thank you"
     "|thanks a lot|bye|goodbye|see you later|nice to meet you|what is your name|who are you|where are you from|i am hungry"
     "|the weather is nice|is it raining|will it rain tomorrow|play some music|stop the music|turn on the light|turn off the lamp"

@@ -184,9 +184,9 @@ def _nothing(chance: random.Random) -> str:
     kind = chance.random()
     if kind < 0.15:
         return "".join(chance.choice(LETTERS + "   .,0123456789") for _ in range(chance.randint(1, 30))).strip()
-    text = chance.choice(NOTHING_PHRASES)
-    if kind < 0.4:
-        text = _mixed(text, chance.choice(NOTHING_PHRASES), chance)
+    text = _filled(chance.choice(NOTHING_PHRASES), chance)
+    if kind < 0.3:
+        text = _mixed(text, _filled(chance.choice(NOTHING_PHRASES), chance), chance)
     return _varied_chinese(text, chance) if _is_chinese(text) else _varied_english(text, chance)
 
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgemm_plugins.digit_desk.background import BACKGROUNDS, Floats, background
+from edgemm_plugins.digit_desk.background import Floats, background
 from edgemm_plugins.digit_desk.sampling import Training
 from edgemm_plugins.digit_desk.speech import SAMPLE_RATE_HZ, Clips
 
@@ -25,7 +25,7 @@ NOTHING = 10
 CLASSES = 11
 
 _WHOLE, _CUT = 0.05, 0.15
-_ENGINE_POWER = 0.85
+_ENGINE_POWER = 0.8
 
 _DIGITS, _CUT_DIGITS, _OTHERS = 0.73, 0.84, 0.88
 """A batch is whole digits up to here, cut digits up to here, other words up to here, and then quiet rooms."""
@@ -122,20 +122,22 @@ class SoundSampler:
         target[NOTHING] = 1
 
     def _in_a_room(self, words: Floats, empty: NDArray[np.bool_], generator: Generator) -> Floats:
-        """Add backgrounds, loudness, and now and then a microphone that clips."""
-        for row, window in enumerate(words):
-            if empty[row]:
-                window[:] = self._nothing(generator)
-                continue
-            lively = generator.random() < 0.25
-            level_db = generator.uniform(-50, -12 if lively else -8)
-            noise = self._background(generator, len(self._backgrounds) if lively else sum(_STEADY.values()))
-            window *= 0.5 / max(loudest(window), 1e-4)
-            window += noise * np.float32(0.5 * 10 ** (level_db / 20))
-            window *= np.float32(10 ** (generator.uniform(-45, 0) / 20))
-            if generator.random() < 0.05:
-                window *= generator.uniform(1, 4) / max(float(np.abs(window).max()), 1e-4)
-        return np.round(np.clip(words, -1, 1) * 32767).astype(np.float32) / np.float32(32767)
+        """Every row of `words` as a microphone hears it, in 16 bits; `empty` rows without any word."""
+        heard = [
+            self._nothing(generator) if silent else self._with_background(word, generator)
+            for word, silent in zip(words, empty, strict=True)
+        ]
+        return np.round(np.clip(np.stack(heard), -1, 1) * 32767).astype(np.float32) / np.float32(32767)
+
+    def _with_background(self, word: Floats, generator: Generator) -> Floats:
+        """Add a background, and make it as loud as a near or a far microphone does; one in twenty clips."""
+        lively = generator.random() < 0.25
+        level_db = generator.uniform(-50, -12 if lively else -8)
+        noise = self._background(generator, len(self._backgrounds) if lively else sum(_STEADY.values()))
+        sound = word / max(loudest(word), 1e-4) + noise * np.float32(10 ** (level_db / 20))
+        if generator.random() < 0.05:
+            return sound * np.float32(generator.uniform(1, 4) / max(float(np.abs(sound).max()), 1e-4))
+        return sound * np.float32(0.5 * 10 ** (generator.uniform(-45, 0) / 20))
 
     def _nothing(self, generator: Generator) -> Floats:
         """Exact zeros, bits that flicker, or any background at any loudness."""
@@ -143,7 +145,9 @@ class SoundSampler:
         if draw < 0.04:
             return np.zeros(WINDOW_SAMPLES, np.float32)
         if draw < 0.10:
-            return generator.standard_normal(WINDOW_SAMPLES, dtype=np.float32) * np.float32(generator.uniform(0.2, 3) / 32767)
+            return generator.standard_normal(WINDOW_SAMPLES, dtype=np.float32) * np.float32(
+                generator.uniform(0.2, 3) / 32767
+            )
         every = len(self._backgrounds)
         noise = self._background(generator, every)
         if generator.random() < 0.3:
@@ -195,7 +199,9 @@ def _at_other_pace(sound: Floats, generator: Generator) -> Floats:
     """Faster or slower (and so higher or lower) by up to 8 %, unevenly; engines already speak at many paces."""
     count = int(len(sound) * np.exp(generator.uniform(-0.08, 0.08)))
     place = np.linspace(0, 1, count)
-    bend = generator.uniform(-0.05, 0.05) * np.sin(np.pi * place) + generator.uniform(-0.03, 0.03) * np.sin(2 * np.pi * place)
+    bend = generator.uniform(-0.05, 0.05) * np.sin(np.pi * place) + generator.uniform(-0.03, 0.03) * np.sin(
+        2 * np.pi * place
+    )
     return np.interp((place + bend) * (len(sound) - 1), np.arange(len(sound)), sound).astype(np.float32)
 
 

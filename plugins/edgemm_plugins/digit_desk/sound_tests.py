@@ -48,11 +48,11 @@ def word_windows(clips: Clips, seed: int, noise_db: float = -35.0) -> tuple[Floa
     """
     generator = np.random.default_rng(seed)
     made = np.zeros((len(clips), WINDOW_SAMPLES), np.float32)
-    for index, window in enumerate(made):
-        clip = clips.clip(index)
-        add_at(window, clip, int(generator.integers(0, WINDOW_SAMPLES - len(clip) + 1)))
-        window += _noise(WINDOW_SAMPLES, loudest(window), noise_db, generator)
-        window *= np.float32(0.5 * 10 ** (generator.uniform(-30, 0) / 20) / max(float(np.abs(window).max()), 1e-6))
+    for index in range(len(clips)):
+        clip, sound = clips.clip(index), made[index]
+        add_at(sound, clip, int(generator.integers(0, WINDOW_SAMPLES - len(clip) + 1)))
+        sound += _noise(WINDOW_SAMPLES, loudest(sound), noise_db, generator)
+        sound *= np.float32(0.5 * 10 ** (generator.uniform(-30, 0) / 20) / max(float(np.abs(sound).max()), 1e-6))
     return made, clips.words.copy()
 
 
@@ -85,16 +85,19 @@ def quiet_sounds(clips: Clips, seed: int, streams: int = 6, length_s: int = 15) 
     for kind in QUIET_KINDS:
         for _ in range(streams):
             level = np.float32(0.3 * 10 ** (generator.uniform(-50, -10) / 20))
-            if kind == "zeros":
-                sound = np.zeros(count, np.float32)
-            elif kind == "faint":
-                sound = np.round(generator.standard_normal(count) * generator.uniform(0.2, 3)) / 32768
-            elif kind == "white":
-                sound = generator.standard_normal(count) * level
-            else:
-                some = [clips.clip(index) for index in generator.integers(0, len(clips), 30)]
-                sound = background(count, SAMPLE_RATE_HZ, generator, some, (kind,)) * level
-            yield kind, np.clip(sound, -1, 1).astype(np.float32)
+            yield kind, np.clip(_quiet(kind, count, level, clips, generator), -1, 1)
+
+
+def _quiet(kind: str, count: int, level: np.float32, clips: Clips, generator: np.random.Generator) -> Floats:
+    if kind == "zeros":
+        return np.zeros(count, np.float32)
+    if kind == "faint":
+        bits = np.round(generator.standard_normal(count) * generator.uniform(0.2, 3))
+        return (bits / 32768).astype(np.float32)
+    if kind == "white":
+        return generator.standard_normal(count, dtype=np.float32) * level
+    some = [clips.clip(index) for index in generator.integers(0, len(clips), 30)]
+    return background(count, SAMPLE_RATE_HZ, generator, some, (kind,)) * level
 
 
 def windows(sound: Floats, hop: int = SAMPLE_RATE_HZ // 10) -> Floats:

@@ -7,6 +7,7 @@ voice or engine never reach training.
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ __all__ = [
 
 SAMPLE_RATE_HZ = 8000
 
-TEACHING_ENGINES = ("espeak", "hibari", "kokoro")
+TEACHING_ENGINES = ("espeak", "hibari", "kokoro", "piper")
 HELD_OUT_ENGINE = "flite"
 
 _FORMAT = 1
@@ -176,9 +177,7 @@ def _reporter(progress: Progress, name: str, total: int) -> Callable[[int], None
     return report
 
 
-def _clips_from_utterances(
-    engine: str, utterances: Iterator[Utterance], report: Callable[[int], None] | None
-) -> Clips:
+def _clips_from_utterances(engine: str, utterances: Iterator[Utterance], report: Callable[[int], None] | None) -> Clips:
     import soxr
 
     pieces: list[NDArray[np.int16]] = []
@@ -234,9 +233,11 @@ def _load_needed(folder: Path, engine: str) -> Clips:
 
 def _load(path: Path) -> Clips:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if int(arrays["format"]) != _FORMAT:
-                raise SpeechError(f"expected format {_FORMAT} in {path}, found {arrays['format']}. Delete it, prepare again.")
+                raise SpeechError(
+                    f"expected format {_FORMAT} in {path}, found {arrays['format']}. Delete it, prepare again."
+                )
             return Clips(arrays["samples"], arrays["starts"], arrays["words"], arrays["voices"], arrays["engines"])
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SpeechError(f"{path} is no speech file ({error}). Delete it and prepare again.") from error

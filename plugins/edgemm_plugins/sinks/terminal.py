@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType  # noqa: TID253 (this module is loaded by its first use only)
 from rich.live import Live  # noqa: TID253
@@ -36,19 +35,8 @@ def build(model: Any, options: Mapping[str, Any]) -> Terminal:
     return Terminal(options.get("console") or Console(file=sys.stdout), str(options.get("title", "")))
 
 
-class Streaming(Protocol):
-    """What the view reads of a stream."""
-
-    newest: dict[str, Packet]
-    failures: dict[str, str]
-
-    @property
-    def drops(self) -> Mapping[str, int]:
-        """Input -> dropped packets."""
-
-
 class Terminal:
-    """A `Sink` that draws. What the inputs give it reads from the stream that it is attached to, or is told by `on_packet`."""
+    """A `Sink` that draws. It also shows what it is told by `on_packet`, `on_drop` and `on_error`, from any thread."""
 
     def __init__(self, console: Console, title: str = "") -> None:
         self.watching = Watching(title)
@@ -56,17 +44,10 @@ class Terminal:
         self._live: Live | None = None
         self._shown = -1e9  # when, on the monotonic clock
         self._unshown = False
-        self._stream: Streaming | None = None
-
-    def attach(self, stream: Streaming) -> None:
-        """Show also what this stream's inputs give, what it drops, and what fails."""
-        self._stream = stream
 
     def write(self, result: Result) -> None:
         """Take one result; draws when it is time."""
         self.watching.take(result)
-        if self._stream is not None:
-            self._look(self._stream)
         now = time.monotonic()
         self._unshown = now - self._shown < (REFRESH_S if self._console.is_terminal else LINE_S)
         if not self._unshown:
@@ -77,6 +58,14 @@ class Terminal:
         """Show what an input gives."""
         self.watching.see(packet)
 
+    def on_drop(self, input: str, cause: str) -> None:
+        """Count a dropped packet."""
+        self.watching.drops[input] += 1
+
+    def on_error(self, where: str, error: BaseException) -> None:
+        """Show that something broke."""
+        self.watching.failures.append(f"{where}: {str(error).partition(chr(10))[0] or type(error).__name__}")
+
     def close(self) -> None:
         """Draw the last result and give the terminal back. May be called more than once."""
         if self._unshown:
@@ -85,14 +74,6 @@ class Terminal:
         if self._live is not None:
             self._live.stop()
             self._live = None
-
-    def _look(self, stream: Streaming) -> None:
-        for packet in list(stream.newest.values()):
-            self.watching.see(packet)
-        self.watching.drops = Counter(stream.drops)
-        self.watching.failures = [
-            f"{name}: {reason.partition(chr(10))[0]}" for name, reason in list(stream.failures.items())
-        ]
 
     def _show(self) -> None:
         if not self._console.is_terminal:

@@ -72,7 +72,7 @@ class Camera:
     live = True
 
     def __init__(self, location: Location, input: str, options: Mapping[str, Any]) -> None:
-        self.inputs = (input,)
+        self.inputs: tuple[str, ...] = (input,)
         self._location = location
         self._options = options
         self._newest = _Newest()

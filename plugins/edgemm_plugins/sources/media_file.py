@@ -252,7 +252,7 @@ def _open(path: Path, name: str) -> InputContainer:
         raise SourceError(f"'{name}' is a folder; expected a video, sound or picture file")
     if not path.exists():
         raise SourceError(f"there is no file '{name}' (looked in {path.absolute().parent})")
-    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "pattern_type": "none"}
     try:  # absolute, so that no name is taken for a protocol
         container: InputContainer = av.open(str(path.absolute()), options=options, metadata_errors="replace")
         return container

@@ -79,7 +79,7 @@ class Microphone:
     def __init__(
         self, sounddevice: ModuleType, device: str, input: str, sample_rate_hz: int, options: Mapping[str, Any]
     ) -> None:
-        self.inputs = (input,)
+        self.inputs: tuple[str, ...] = (input,)
         self.overflows = 0
         self.dropped = 0
         self._device: int | str | None = int(device) if device.isdigit() else device or None

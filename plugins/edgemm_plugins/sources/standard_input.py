@@ -38,7 +38,7 @@ class StandardInput:
     live = True
 
     def __init__(self, input: str, file: Any) -> None:
-        self.inputs = (input,)
+        self.inputs: tuple[str, ...] = (input,)
         self._closed = False
         try:
             self._descriptor: int = file.fileno()

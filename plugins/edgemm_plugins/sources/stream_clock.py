@@ -25,9 +25,13 @@ class StreamClock:
         self._started_ns = self._bucket_ns = self._device_ns = 0
         self._floor_ns: int | None = None  # smallest offset of the last finished window
         self._current_ns = 0  # smallest offset of the running one
+        self._stamp_ns = 0
 
     def stamp(self, device_ns: int, arrival_ns: int) -> int:
-        """Monotonic time at which the device's `device_ns` was; `arrival_ns`, when we learnt of it, is the latest it can be."""
+        """Monotonic time at which the device's `device_ns` was; `arrival_ns`, when we learnt of it, is the latest it can be.
+
+        Never earlier than the stamp before.
+        """
         raw_ns = arrival_ns - device_ns
         if self._offset_ns is None or device_ns < self._device_ns:
             self.steps += self._offset_ns is not None
@@ -38,7 +42,8 @@ class StreamClock:
         if device_ns - self._bucket_ns >= WINDOW_NS:
             self._floor_ns, self._current_ns, self._bucket_ns = self._current_ns, raw_ns, device_ns
         self._offset_ns = self._moved(device_ns, raw_ns, elapsed_ns)
-        return min(device_ns + self._offset_ns, arrival_ns)
+        self._stamp_ns = max(self._stamp_ns, min(device_ns + self._offset_ns, arrival_ns))
+        return self._stamp_ns
 
     def _start(self, device_ns: int, raw_ns: int) -> None:
         self._offset_ns = self._current_ns = raw_ns

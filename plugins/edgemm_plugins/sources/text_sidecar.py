@@ -48,7 +48,7 @@ class TextSidecar:
     live = False
 
     def __init__(self, input: str, cues: list[Cue]) -> None:
-        self.inputs = (input,)
+        self.inputs: tuple[str, ...] = (input,)
         self._cues = cues
         self._closed = False
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
+from edgemm.errors import SpecError
 from edgemm.inputs import Text
 
 __all__ = ["CharCnn", "Config", "build"]
@@ -72,10 +73,10 @@ class CharCnn(nn.Module):
         """Bytes (B, N) int32 to the own classifier's logits (B, classes).
 
         Raises:
-            TypeError: the encoder was built without `classes`.
+            SpecError: the encoder was built with `classes = 0`.
         """
         if self.classifier is None:
-            raise TypeError("this text.char_cnn has no classifier of its own; build it with `classes`")
+            raise SpecError("text.char_cnn has no classifier of its own: set classes in its options")
         logits: Tensor = self.classifier(self.dropout(self._pool(x)))
         return logits
 

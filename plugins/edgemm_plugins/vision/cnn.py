@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
+from edgemm.errors import SpecError
 from edgemm.inputs import Image
 
 __all__ = ["Config", "LocalContrast", "VisionCnn", "build"]
@@ -109,10 +110,10 @@ class VisionCnn(nn.Module):
         """Frames (B, H, W, 3) uint8 RGB to the own classifier's logits (B, classes).
 
         Raises:
-            TypeError: the encoder was built without `classes`.
+            SpecError: the encoder was built with `classes = 0`.
         """
         if self.classifier is None:
-            raise TypeError("this vision.cnn has no classifier of its own; build it with `classes`")
+            raise SpecError("vision.cnn has no classifier of its own: set classes in its options")
         logits: Tensor = self.classifier(self.dropout(self._pool(x).mean(1)))
         return logits
 

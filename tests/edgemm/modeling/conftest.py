@@ -5,8 +5,10 @@ Inputs `left` and `right` each show a class 0..2, or nothing (3), as a noisy poi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,10 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+import edgemm
+from edgemm.host import PluginHost
 from edgemm.modeling.progress import Progress
 from edgemm.modeling.task import FusionTraining, Labels, Presence, TestSet
 
 NAMES = ("left", "right")
+MODULE = "edgemm_synthetic_task"
 torch.set_num_threads(1)  # for models this small, threads only wait for each other
 CENTRES = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]])
 WIDTH = 16
@@ -147,3 +152,39 @@ def task() -> SumTask:
 def model() -> SumModel:
     torch.manual_seed(0)
     return SumModel()
+
+
+class SumPlugin:
+    """The same parts as a plugin, so that a model.toml can name them."""
+
+    @edgemm.hookimpl
+    def edgemm_encoders(self) -> Iterator[edgemm.EncoderEntry]:
+        yield edgemm.EncoderEntry(name="test.point", modality="point", factory=f"{MODULE}:encoder")
+
+    @edgemm.hookimpl
+    def edgemm_fusions(self) -> Iterator[edgemm.FusionEntry]:
+        yield edgemm.FusionEntry(name="test.sum", factory=f"{MODULE}:fusion")
+
+    @edgemm.hookimpl
+    def edgemm_heads(self) -> Iterator[edgemm.HeadEntry]:
+        yield edgemm.HeadEntry(name="test.linear", factory=f"{MODULE}:head")
+
+    @edgemm.hookimpl
+    def edgemm_tasks(self) -> Iterator[edgemm.TaskEntry]:
+        yield edgemm.TaskEntry(name="test_sum", factory=f"{MODULE}:task")
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> PluginHost:
+    """A plugin host that has nothing but the synthetic task and its parts."""
+    module = ModuleType(MODULE)
+    module.__dict__.update(
+        encoder=lambda options, where: PointEncoder(),
+        fusion=lambda options, inputs, width: MaskedSum(),
+        head=lambda options, width: nn.Linear(width, len(options["labels"])),
+        task=lambda folder: SumTask(),
+    )
+    monkeypatch.setitem(sys.modules, MODULE, module)
+    host = PluginHost(strict=True, only=())
+    assert host.register(SumPlugin(), "test")
+    return host

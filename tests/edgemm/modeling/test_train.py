@@ -1,115 +1,100 @@
-"""The trainer learns a task that needs two inputs, repeats itself, goes on after an interruption, and cleans up."""
+"""`edgemm.train` and `edgemm.evaluate`: from a model.toml to a checkpoint to a table."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from torch import Tensor, nn
 
-from edgemm.errors import UsageError
-from edgemm.modeling.train import train, train_encoder
+from edgemm.errors import SpecError, UnknownNameError, UsageError
+from edgemm.host import PluginHost
+from edgemm.modeling import checkpoint
+from edgemm.modeling.answering import evaluate
+from edgemm.modeling.progress import silent
+from edgemm.modeling.train import train
 
-
-def weights(model: nn.Module) -> Tensor:
-    return torch.cat([value.flatten().float() for value in model.state_dict().values()])
-
-
-def test_training_learns_the_answer_and_what_it_cannot_know(task: Any, model: Any) -> None:
-    record = train(model, task, seed=1)
-    assert record.accuracy["encoder left"] > 0.95
-    assert record.accuracy["fusion"] > 0.95
-    assert not model.fusion.training
-    tokens, valid = model.encoders["left"](torch.tensor([[2.0, 0.0, 0.0]]))
-    fused = model.fusion([tokens, tokens], [valid, valid], torch.tensor([[1.0, 0.0]]), torch.zeros(1, 2))
-    probabilities = torch.softmax(model.heads["answer"](fused), 1)
-    assert float(probabilities.detach().max()) < 0.5  # one input alone leaves three answers open
-
-
-def test_the_same_seed_gives_the_same_weights(task: Any, model: Any) -> None:
-    other = type(model)()
-    other.load_state_dict(model.state_dict())
-    train(model, task, seed=3)
-    torch.rand(7)  # the caller's own random numbers must not matter
-    train(other, task, seed=3)
-    assert torch.equal(weights(model), weights(other))
-
-
-def test_training_leaves_the_callers_random_numbers_alone(task: Any, model: Any) -> None:
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    train(model, task)
-    assert torch.equal(torch.rand(3), expected)
+MODEL = """
+[model]
+name = "sum"
+width = 16
+[inputs.left]
+modality = "point"
+shape = [3]
+[inputs.right]
+modality = "point"
+shape = [3]
+[encoders.left]
+use = "test.point"
+[encoders.right]
+use = "test.point"
+[fusion]
+use = "test.sum"
+[heads.answer]
+use = "test.linear"
+labels = ["0", "1", "2"]
+"""
+TRAINING = '[training]\ntask = "test_sum"\nseed = 4\n'
 
 
-def test_an_interrupted_run_goes_on_after_the_last_finished_stage(task: Any, model: Any, tmp_path: Path) -> None:
-    start = {key: value.clone() for key, value in model.state_dict().items()}
-
-    def interrupt(stage: str, done: int, total: int, note: str) -> None:
-        if stage == "fusion" and done > 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(model, task, folder=tmp_path, progress=interrupt)
-    model.load_state_dict(start)
-    record = train(model, task, folder=tmp_path)
-    assert record.resumed == ["encoder left", "encoder right"]
-    uninterrupted = type(model)()
-    uninterrupted.load_state_dict(start)
-    train(uninterrupted, task)
-    assert torch.equal(weights(model), weights(uninterrupted))
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "model.toml"
+    path.write_text(MODEL + TRAINING)
+    return path
 
 
-def test_a_stage_of_another_seed_is_not_taken(task: Any, model: Any, tmp_path: Path) -> None:
-    start = {key: value.clone() for key, value in model.state_dict().items()}
-    train(model, task, seed=1, folder=tmp_path)
-    model.load_state_dict(start)
-    assert train(model, task, seed=2, folder=tmp_path).resumed == []
+def test_a_trained_checkpoint_passes_its_evaluation(spec: Path, tmp_path: Path, host: PluginHost) -> None:
+    record = train(spec, tmp_path / "out", host=host, progress=silent)
+    assert record.seed == 4
+    assert list(record.seconds) == ["encoder left", "encoder right", "fusion"]
+    evaluation = evaluate(tmp_path / "out", count=600, host=host, progress=silent)
+    assert evaluation.passed, str(evaluation)
+    remembered = checkpoint.about(tmp_path / "out")["training"]
+    assert remembered["seed"] == 4
+    assert remembered["accuracy"] == record.accuracy
 
 
-def test_a_stage_file_that_was_cut_off_is_trained_again(task: Any, model: Any, tmp_path: Path) -> None:
-    start = {key: value.clone() for key, value in model.state_dict().items()}
-    train(model, task, folder=tmp_path)
-    path = tmp_path / "encoder-left.safetensors"
-    path.write_bytes(path.read_bytes()[:100])
-    model.load_state_dict(start)
-    assert "encoder left" not in train(model, task, folder=tmp_path).resumed
+def test_resume_goes_on_and_no_resume_starts_anew(spec: Path, tmp_path: Path, host: PluginHost) -> None:
+    train(spec, tmp_path / "out", host=host, progress=silent)
+    assert len(train(spec, tmp_path / "out", resume=True, host=host, progress=silent).resumed) == 3
+    assert train(spec, tmp_path / "out", host=host, progress=silent).resumed == []
 
 
-class Blinding(nn.Module):
-    """Hides everything, and counts how often."""
-
-    used = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.used += 1
-        return torch.zeros_like(x)
+def test_another_seed_gives_another_model(spec: Path, tmp_path: Path, host: PluginHost) -> None:
+    train(spec, tmp_path / "a", host=host, progress=silent)
+    train(spec, tmp_path / "b", seed=5, host=host, progress=silent)
+    first, second = (checkpoint.load(tmp_path / name, host=host).heads["answer"].weight for name in "ab")
+    assert not bool((first == second).all())
 
 
-def test_augmentation_is_applied_in_training_and_removed(task: Any, model: Any) -> None:
-    augment, encoder = Blinding(), model.encoders["left"]
-    accuracy = train_encoder(encoder, task.sampler("left"), augment, seed=0)
-    assert augment.used == task.sampler("left").training.steps
-    assert accuracy < 0.5  # nothing could be seen
-    assert isinstance(encoder.augment, nn.Identity)
+def test_a_spec_without_training_is_refused(spec: Path, tmp_path: Path, host: PluginHost) -> None:
+    spec.write_text(MODEL)
+    with pytest.raises(SpecError, match="training: is missing"):
+        train(spec, tmp_path / "out", host=host, progress=silent)
 
 
-def test_augmentation_without_a_slot_is_refused(task: Any, model: Any) -> None:
-    encoder = model.encoders["left"]
-    del encoder.augment
-    with pytest.raises(UsageError, match="PointEncoder, which has no slot"):
-        train_encoder(encoder, task.sampler("left"), Blinding(), seed=0)
+def test_an_unknown_task_is_refused_with_the_nearest(spec: Path, tmp_path: Path, host: PluginHost) -> None:
+    spec.write_text(MODEL + TRAINING.replace("test_sum", "test_sun"))
+    with pytest.raises(UnknownNameError, match="did you mean 'test_sum'"):
+        train(spec, tmp_path / "out", host=host, progress=silent)
 
 
-def test_an_encoder_without_classifier_is_refused(task: Any) -> None:
-    with pytest.raises(UsageError, match="encoder has no method classify"):
-        train_encoder(nn.Linear(3, 3), task.sampler("left"), None, seed=0)
+def test_labels_that_are_not_the_tasks_answers_are_refused(spec: Path, tmp_path: Path, host: PluginHost) -> None:
+    spec.write_text(MODEL.replace('"2"]', '"3"]') + TRAINING)
+    with pytest.raises(SpecError, match=r"heads\.answer\.labels: expected the task's 3 answers, 0, 1, 2; got 0, 1, 3"):
+        train(spec, tmp_path / "out", host=host, progress=silent)
+    assert not (tmp_path / "out").exists()
 
 
-def test_a_model_with_two_heads_is_refused(task: Any, model: Any) -> None:
-    model.heads["other"] = nn.Linear(16, 2)
-    with pytest.raises(UsageError, match="trains one head; this model has 2: answer, other"):
-        train(model, task)
+def test_a_model_that_names_no_task_cannot_be_evaluated_without_one(
+    spec: Path, tmp_path: Path, host: PluginHost
+) -> None:
+    from edgemm.modeling.compose import compose
+    from edgemm.spec import spec_from_text
+
+    (tmp_path / "out").mkdir()
+    checkpoint.save(compose(spec_from_text(MODEL), host), tmp_path / "out")
+    with pytest.raises(UsageError, match="does not say which task"):
+        evaluate(tmp_path / "out", host=host, progress=silent)
+    evaluation = evaluate(tmp_path / "out", task="test_sum", count=50, host=host, progress=silent)
+    assert not evaluation.passed  # fresh weights

@@ -48,7 +48,9 @@ def test_power_is_that_of_a_plain_fourier_transform():
 
 def test_a_low_tone_sounds_in_a_low_band_and_a_high_one_in_a_high_band():
     time = torch.arange(8000) / 8000
-    power = encoder().frontend.power(torch.stack([torch.sin(2 * torch.pi * 200 * time), torch.sin(2 * torch.pi * 3000 * time)]))
+    power = encoder().frontend.power(
+        torch.stack([torch.sin(2 * torch.pi * 200 * time), torch.sin(2 * torch.pi * 3000 * time)])
+    )
     bands = torch.nn.functional.conv2d(power, encoder().frontend.mel).mean(dim=(2, 3))
     low, high = bands.argmax(dim=1).tolist()
     assert low < 8

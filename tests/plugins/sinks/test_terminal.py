@@ -1,12 +1,12 @@
 import io
 import threading
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from edgemm.adapters.audio import Sound
+from edgemm.errors import SourceError
 from edgemm.interfaces import Packet
 from edgemm.runtime.results import InputState, Result
 from edgemm_plugins.sinks.drawing import bar, large, meter, printable, thumbnail
@@ -138,10 +138,10 @@ def test_on_a_terminal_it_redraws_in_place_and_gives_the_terminal_back(monkeypat
     monkeypatch.setattr("edgemm_plugins.sinks.terminal.time.monotonic", lambda: clock[0])
     file = io.StringIO()
     view = build(None, {"console": Console(file=file, force_terminal=True, width=100), "title": "desk"})
-    stream = SimpleNamespace(
-        newest={"text": Packet("text", "hello", 0)}, failures={"audio": "gone\nmore"}, drops={"image": 3}
-    )
-    view.attach(stream)
+    view.on_packet(Packet("text", "hello", 0))
+    for _ in range(3):
+        view.on_drop("image", "full")
+    view.on_error("audio", SourceError("gone\nand more"))
     for number in range(10):
         view.write(result(number))
         clock[0] += 0.1

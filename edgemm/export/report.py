@@ -1,0 +1,4 @@
+"""report."""
+
+def report_html(*a):
+    return "<html></html>"

@@ -1,0 +1,54 @@
+"""What is not needed is not imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+TORCH_SIDE = ("torch", "onnx", "onnxscript", "safetensors")
+MEDIA = ("av", "sounddevice", "soxr", "rich")
+ENGINES = ("tensorrt", "tensorrt_rtx", "cuda")
+CORE = ("numpy", "onnxruntime", "pydantic")
+
+
+def imported(code: str, capfd_words: tuple[str, ...] = ()) -> set[str]:
+    """Top-level modules that `code` leaves in a fresh interpreter."""
+    tail = "\nimport sys, json; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    done = subprocess.run([sys.executable, "-c", code + tail], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_import_edgemm_loads_nothing_heavy():
+    assert imported("import edgemm") & {*CORE, *TORCH_SIDE, *MEDIA, *ENGINES, "pluggy"} == set()
+
+
+def test_a_plugin_module_needs_no_array_library():
+    names = ("vision", "audio", "text", "fusion", "heads", "sources", "sinks", "digit_desk")
+    code = "\n".join(f"import edgemm_plugins.{name}" for name in names)
+    code += "\nimport edgemm_exporters.onnxruntime_quant, edgemm_exporters.tensorrt_engine, edgemm_devices"
+    assert imported(code) & {*CORE, *TORCH_SIDE, *MEDIA, *ENGINES} == set()
+
+
+def test_listing_every_plugin_loads_nothing_heavy():
+    code = "from edgemm.host import default_host, KINDS\nassert all(default_host().entries(kind) is not None for kind in KINDS)"
+    assert imported(code) & {*CORE, *TORCH_SIDE, *MEDIA, *ENGINES} == set()
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["plugins"], ["devices"], ["run", "--help"], ["export", "--help"]]
+)
+def test_the_command_line_loads_nothing_heavy(words):
+    code = f"from edgemm.cli.main import main\nassert main({words!r}) == 0"
+    assert imported(code) & {*CORE, *TORCH_SIDE, *MEDIA, *ENGINES} == set()
+
+
+def test_help_discovers_no_plugin():
+    assert "pluggy" not in imported("from edgemm.cli.main import main\nassert main(['--help']) == 0")
+
+
+def test_opening_and_inferring_needs_no_torch_pydantic_or_plugin():
+    code = "import edgemm\nedgemm.open, edgemm.stream, edgemm.Inbox, edgemm.Sound"
+    assert imported(code) & {*TORCH_SIDE, *MEDIA, *ENGINES, "pydantic"} == set()

@@ -1,0 +1,89 @@
+"""What users may import from `edgemm`, and that all of it is there."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import edgemm
+
+NAMES = [
+    "AdapterEntry",
+    "Audio",
+    "CommandEntry",
+    "DeviceEntry",
+    "EdgeMMError",
+    "EncoderEntry",
+    "ExporterEntry",
+    "FusionEntry",
+    "HeadEntry",
+    "Image",
+    "Inbox",
+    "ObserverEntry",
+    "Packet",
+    "QuantizerEntry",
+    "RunnerEntry",
+    "SinkEntry",
+    "Sound",
+    "SourceEntry",
+    "TaskEntry",
+    "Tensor",
+    "Text",
+    "__version__",
+    "build",
+    "doctor",
+    "evaluate",
+    "export",
+    "hookimpl",
+    "load",
+    "open",
+    "profile",
+    "stream",
+    "train",
+    "wrap",
+]
+
+
+def test_the_public_names_are_these():
+    assert edgemm.__all__ == NAMES
+    assert dir(edgemm) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_name_resolves_to_what_has_that_name(name):
+    value = getattr(edgemm, name)
+    if name != "__version__":
+        assert callable(value)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'exprot'"):
+        edgemm.exprot
+
+
+def test_type_checkers_see_every_lazy_name():
+    tree = ast.parse(Path(edgemm.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+    seen = {
+        alias.name: statement.module
+        for statement in block.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+    assert seen == edgemm._LAZY
+
+
+@pytest.mark.parametrize("name", ["export", "doctor"])
+def test_a_function_is_not_hidden_by_the_module_of_its_name(name):
+    code = f"import edgemm.{name}\nimport edgemm\nassert callable(edgemm.{name}) and edgemm.{name}.__name__ == '{name}'"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_version_is_that_of_the_package():
+    from importlib.metadata import version
+
+    assert edgemm.__version__ == version("edgemm")
