@@ -129,7 +129,7 @@ sys.modules[__name__].__class__ = _Package
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        value = getattr(importlib.import_module(_LAZY[name]), name)
+        value = getattr(_module_of(name), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'edgemm' has no attribute '{name}'")
@@ -137,3 +137,16 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _module_of(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(_LAZY[name])
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == __name__:
+            raise
+        from edgemm.errors import MissingDependencyError
+        from edgemm.optional import missing_message
+
+        extra = "train" if name == "train" else "export"
+        raise MissingDependencyError(missing_message(f"edgemm.{name}", error.name, extra)) from error

@@ -95,7 +95,11 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """Takes results, on one thread, in order."""
+    """Takes results, on one thread, in order.
+
+    A view may also have `on_packet(packet)`, `on_drop(input, cause)` and `on_error(where, error)`, which are called from the stream's other
+    threads and must return at once; and an attribute `finished`, which ends the stream when it is true after a `write`.
+    """
 
     def write(self, result: Result) -> None:
         """Take one result. An exception mutes this sink, not the stream."""

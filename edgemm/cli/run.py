@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgemm.errors import UsageError
-from edgemm.interfaces import Observer
 
 if TYPE_CHECKING:
-    from edgemm.interfaces import Packet
     from edgemm.runtime.streaming import Stream
 
 EXAMPLES = """\
@@ -85,34 +82,17 @@ def run(arguments: argparse.Namespace) -> int:
         check_inputs(model, inputs)
         name = "json_lines" if arguments.json else "terminal"
         sink = default_host().load("sink", name)(model, {"title": model.name})
-        with contextlib.closing(sink):
-            stream = edgemm.stream(
-                model,
-                inputs,
-                observer=_Telling(sink),
-                realtime=not arguments.fast,
-                seconds=arguments.seconds,
-                allow_missing=arguments.allow_missing,
-            )
-            with stream:
-                _show(stream, sink)
+        with edgemm.stream(
+            model,
+            inputs,
+            sinks=[sink],
+            realtime=not arguments.fast,
+            seconds=arguments.seconds,
+            allow_missing=arguments.allow_missing,
+        ) as stream:
+            stream.wait()
         _say_what_was_lost(stream)
     return 0
-
-
-def _show(stream: Stream, sink: Any) -> None:
-    """Hand results to the sink, and to a view also what the inputs give."""
-    on_packet = getattr(sink, "on_packet", None)
-    shown: dict[str, Packet] = {}
-    for result in stream:
-        if on_packet is not None:
-            for name, packet in list(stream.newest.items()):
-                if shown.get(name) is not packet:
-                    shown[name] = packet
-                    on_packet(packet)
-        sink.write(result)
-        if getattr(sink, "finished", False):
-            return
 
 
 def _say_what_was_lost(stream: Stream) -> None:
@@ -121,20 +101,3 @@ def _say_what_was_lost(stream: Stream) -> None:
     if stream.drops:
         counts = ", ".join(f"{name} {count}" for name, count in stream.drops.items())
         print(f"edgemm run: dropped because the model was busy: {counts}", file=sys.stderr)
-
-
-class _Telling(Observer):
-    """Tells a view of drops and failures, when it wants to know."""
-
-    def __init__(self, sink: Any) -> None:
-        super().__init__()
-        self._on_drop = getattr(sink, "on_drop", None)
-        self._on_error = getattr(sink, "on_error", None)
-
-    def on_drop(self, input: str, cause: str) -> None:
-        if self._on_drop is not None:
-            self._on_drop(input, cause)
-
-    def on_error(self, where: str, error: BaseException) -> None:
-        if self._on_error is not None:
-            self._on_error(where, error)

@@ -58,9 +58,7 @@ class Samples:
         return digest.hexdigest()
 
 
-def load_samples(
-    inputs: Mapping[str, InputSpec], given: str | Path | Iterable[Mapping[str, Any]] | None
-) -> Samples:
+def load_samples(inputs: Mapping[str, InputSpec], given: str | Path | Iterable[Mapping[str, Any]] | None) -> Samples:
     """Calibration samples from an .npz (input -> rows), from an iterable of `{input: raw value}`, or random ones for None.
 
     Raises:
@@ -77,13 +75,13 @@ def load_samples(
         for name in inputs:
             missing = next((index for index, row in enumerate(rows) if name not in row), None)
             if missing is not None:
-                raise UsageError(f"calibration: sample {missing} lacks input '{name}'; samples are aligned: each has every input")
+                raise UsageError(
+                    f"calibration: sample {missing} lacks input '{name}'; samples are aligned: each has every input"
+                )
     if not rows:
         raise UsageError("calibration: there are no samples")
     adapters = {name: make_adapter(name, spec) for name, spec in inputs.items()}
-    tensors = {
-        name: np.concatenate([adapter.convert(row[name]) for row in rows]) for name, adapter in adapters.items()
-    }
+    tensors = {name: np.concatenate([adapter.convert(row[name]) for row in rows]) for name, adapter in adapters.items()}
     return Samples(tensors, source)
 
 
@@ -125,7 +123,9 @@ def _rows_of_file(inputs: Mapping[str, InputSpec], path: Path) -> list[dict[str,
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError) as error:
-        raise UsageError(f"calibration: cannot read '{path}' as .npz with one array of rows per input: {error}") from None
+        raise UsageError(
+            f"calibration: cannot read '{path}' as .npz with one array of rows per input: {error}"
+        ) from None
     missing = [name for name in inputs if name not in arrays]
     if missing:
         raise UsageError(f"calibration: '{path}' has no array '{missing[0]}'; it has: {', '.join(arrays)}")

@@ -75,13 +75,15 @@ class ExportSummary:
         for key, reason in self.planned.items():
             lines.append(f"  {key:<52} planned: {reason}")
         for rung, records in self.parity.items():
-            for record in records.values():
-                lines.append(
-                    f"  parity {rung:<24} {record['name']:<12} cosine {record['cosine']:.6f}  SNR {record['snr_db']:>5.1f} dB  "
-                    f"agree {record['agreement']:.3f}"
-                )
+            worst = min(records.values(), key=lambda record: record["cosine"])
+            lines.append(
+                f"  parity {rung:<34} worst: {worst['name']:<10} cosine {worst['cosine']:.6f}  SNR {worst['snr_db']:>5.1f} dB  "
+                f"agree {min(record['agreement'] for record in records.values()):.3f}"
+            )
         if self.calibration.get("random"):
-            lines.append("  calibrated on random data: sizes and speed are real, accuracy is not. Give --calibration SAMPLES.npz")
+            lines.append(
+                "  calibrated on random data: sizes and speed are real, accuracy is not. Give --calibration SAMPLES.npz"
+            )
         return "\n".join(lines)
 
 
@@ -183,7 +185,9 @@ class _Export:
         self._vectors = save_vectors(self._writer, self._graph, self._runners, self._checking)
         self.summary.calibration = self._calibration()
         for key, variant in self._variants.items():
-            self.summary.variants[key] = sum((self._writer.folder / path).stat().st_size for path in variant.files.values())
+            self.summary.variants[key] = sum(
+                (self._writer.folder / path).stat().st_size for path in variant.files.values()
+            )
         self.summary.planned = {key: planned.reason for key, planned in self._planned.items()}
 
     def manifest(self, origin: Mapping[str, Any]) -> Any:
@@ -306,7 +310,7 @@ class _Export:
         if key not in self._converted:
             path = f"graphs/{graph}/{backend}.{precision}.onnx"
             quantizer = find_quantizer(self._host, backend, precision)
-            assert quantizer is not None  # noqa: S101 (only for fp32)
+            assert quantizer is not None
             problem = ""
             try:
                 quantizer.quantize(
@@ -327,7 +331,9 @@ class _Export:
 
     def _drop_unused(self) -> None:
         """Remove conversions that no variant uses, because they missed their gate."""
-        used = {path for variant in self._variants.values() for path in (*variant.files.values(), *variant.sources.values())}
+        used = {
+            path for variant in self._variants.values() for path in (*variant.files.values(), *variant.sources.values())
+        }
         used |= {path for planned in self._planned.values() for path in planned.sources.values()}
         for path, _ in self._converted.values():
             if path not in used:

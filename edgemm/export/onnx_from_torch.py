@@ -7,6 +7,7 @@ in FP32 by name in every later step.
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 import re
 import warnings
@@ -67,7 +68,7 @@ def onnx_from_torch(
                 external_data=False,
                 verbose=False,
             )
-            assert program is not None  # noqa: S101 (only without dynamo)
+            assert program is not None
             model = program.model_proto
     except Exception as error:
         raise ExportError(f"torch could not export graph '{path.parent.name}': {_first_lines(error)}") from error
@@ -84,7 +85,7 @@ def with_folded_batch_norms(module: nn.Module) -> nn.Module:
         if not isinstance(parent, nn.Sequential):
             continue
         names = list(parent._modules)
-        for name, following in zip(names, names[1:], strict=False):
+        for name, following in itertools.pairwise(names):
             first, second = parent._modules[name], parent._modules[following]
             if isinstance(first, (nn.Conv1d, nn.Conv2d)) and isinstance(second, (nn.BatchNorm1d, nn.BatchNorm2d)):
                 parent._modules[name] = fuse_conv_bn_eval(first, second)
@@ -125,7 +126,9 @@ def _check_shapes(
         found = {value.name: _spec(value) for value in values}
         for spec in specs:
             if spec.name not in found:
-                raise ExportError(f"graph '{path.parent.name}': {kind} '{spec.name}' was lost in export; has: {', '.join(found)}")
+                raise ExportError(
+                    f"graph '{path.parent.name}': {kind} '{spec.name}' was lost in export; has: {', '.join(found)}"
+                )
             if found[spec.name] != spec:
                 raise ExportError(
                     f"graph '{path.parent.name}': {kind} '{spec.name}' came out as {found[spec.name]}, asked for {spec}. "

@@ -1,4 +1,5 @@
 """report."""
 
+
 def report_html(*a):
     return "<html></html>"

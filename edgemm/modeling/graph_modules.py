@@ -122,4 +122,6 @@ def _check_outputs(node: Node, outputs: tuple[Tensor, ...], batch: int) -> None:
     for name, tensor in zip(node.outputs, outputs, strict=True):
         if not isinstance(tensor, Tensor) or tensor.dim() == 0 or tensor.shape[0] != batch:
             shape = list(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
-            raise SpecError(f"node '{node.name}': output '{name}' must be a tensor with the batch axis first, got {shape}")
+            raise SpecError(
+                f"node '{node.name}': output '{name}' must be a tensor with the batch axis first, got {shape}"
+            )

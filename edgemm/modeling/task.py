@@ -105,7 +105,7 @@ class FusionTraining:
     oldest_ms: Mapping[str, float]
     steps: int = 1500
     batch: int = 192
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.01
     dropout: float = 0.25
 

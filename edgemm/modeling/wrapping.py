@@ -96,9 +96,7 @@ def wrap(
 class _Whole(nn.Module):
     """The network with its inputs' preparation in front: raw tensors in declared order, then presence and age if it takes them."""
 
-    def __init__(
-        self, net: nn.Module, inputs: Mapping[str, InputSpec], prepare: Mapping[str, Prepare | None]
-    ) -> None:
+    def __init__(self, net: nn.Module, inputs: Mapping[str, InputSpec], prepare: Mapping[str, Prepare | None]) -> None:
         super().__init__()
         self.net = net
         self.names = tuple(inputs)
@@ -107,7 +105,11 @@ class _Whole(nn.Module):
         self.by_name = all(name in arguments for name in inputs)
         self.extra = tuple(name for name in ("presence", "age_ms") if name in arguments)
         positional = [a for a in arguments.values() if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
-        if not self.by_name and len(positional) < len(inputs) and not any(a.kind == a.VAR_POSITIONAL for a in arguments.values()):
+        if (
+            not self.by_name
+            and len(positional) < len(inputs)
+            and not any(a.kind == a.VAR_POSITIONAL for a in arguments.values())
+        ):
             raise SpecError(
                 f"{type(net).__name__}.forward({', '.join(arguments)}) takes fewer arguments than there are inputs "
                 f"({', '.join(inputs)}); name its arguments as the inputs"
@@ -272,9 +274,7 @@ def _watch(
     return calls, {name: (prepared[name].shape, prepared[name].dtype) for name in parts}
 
 
-def _prove(
-    whole: _Whole, rest: nn.Module, encoders: Mapping[str, nn.Module], inputs: Mapping[str, InputSpec]
-) -> None:
+def _prove(whole: _Whole, rest: nn.Module, encoders: Mapping[str, nn.Module], inputs: Mapping[str, InputSpec]) -> None:
     """The parts must give what the whole gives."""
     for seed in (1, 2):
         raw = example_inputs(inputs, _PROOF_BATCH, seed)
@@ -291,9 +291,7 @@ def _prove(
                 )
 
 
-def _last_node(
-    whole: _Whole, graph: str, role: str, reads: Mapping[str, str], outputs: Mapping[str, Tensor]
-) -> Node:
+def _last_node(whole: _Whole, graph: str, role: str, reads: Mapping[str, str], outputs: Mapping[str, Tensor]) -> Node:
     node = Node(graph, graph, reads, tuple(outputs), role=role)
     if not whole.extra:
         return node

@@ -14,8 +14,6 @@ import onnxruntime as ort
 from edgemm.interfaces import Runner
 from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
 
-NEVER = -1
-
 
 class Buffer:
     """Outputs of one run of a node.
@@ -23,17 +21,13 @@ class Buffer:
     Attributes:
         values: the arrays, in the node's order; overwritten by a later run.
         handles: what binds them without copying; empty for runners that cannot.
-        captured_ns: capture time of what they were computed from; `NEVER` while they are not usable.
-        version: counts the runs of the node.
     """
 
-    __slots__ = ("captured_ns", "handles", "values", "version")
+    __slots__ = ("handles", "values")
 
     def __init__(self, values: list[np.ndarray], handles: list[Any]) -> None:
         self.values = values
         self.handles = handles
-        self.captured_ns = NEVER
-        self.version = 0
 
 
 class BoundGraph:
@@ -43,7 +37,7 @@ class BoundGraph:
         self._session = runner.session
         self._binding = runner.session.io_binding()
         self._outputs = [(spec.name, spec.with_batch(1), spec.dtype) for spec in runner.outputs]
-        self._names = [name for name, _, _ in self._outputs]
+        self._written: Buffer | None = None  # whose arrays are bound as outputs
 
     def new_buffer(self) -> Buffer:
         """A buffer of zeros that this graph can write into."""
@@ -63,10 +57,11 @@ class BoundGraph:
 
     def run(self, buffer: Buffer) -> None:
         """Run and write into `buffer`."""
-        binding = self._binding
-        for name, handle in zip(self._names, buffer.handles):  # noqa: B905 (the hot path)
-            binding.bind_ortvalue_output(name, handle)
-        self._session.run_with_iobinding(binding)
+        if buffer is not self._written:
+            self._written = buffer
+            for (name, _, _), handle in zip(self._outputs, buffer.handles, strict=True):
+                self._binding.bind_ortvalue_output(name, handle)
+        self._session.run_with_iobinding(self._binding)
 
 
 class PlainGraph:
@@ -92,7 +87,7 @@ class PlainGraph:
         self._feeds[name] = buffer.values[index]
 
     def run(self, buffer: Buffer) -> None:
-        """Run and put the outputs into `buffer`."""
+        """Run and put the outputs into `buffer`, as a new list: who reads them sees that they are others."""
         buffer.values = self._runner.run(self._feeds)
 
 

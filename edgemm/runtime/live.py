@@ -13,9 +13,8 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from edgemm.errors import UnknownNameError
-from edgemm.runtime.graphs import NEVER
 from edgemm.runtime.results import ABSENT, LIVE, STALE, InputState, Result
-from edgemm.runtime.slots import NodeSlot, PortSlot, Slot
+from edgemm.runtime.slots import NEVER, NodeSlot, PortSlot, Slot
 
 if TYPE_CHECKING:
     from edgemm.runtime.opening import Model
@@ -172,9 +171,8 @@ class Live:
     def _result(self, at_ns: int, started_ns: int) -> Result:
         outputs = {}
         for slot, name, index in self._answers:
-            buffer = slot.current
-            if buffer.captured_ns != NEVER and not slot.skipped:
-                outputs[name] = buffer.values[index][0].copy()
+            if slot.captured_ns != NEVER and not slot.skipped:
+                outputs[name] = slot.current.values[index][0].copy()
         rows = [slot.row(at_ns) for _, slot in self._rows]
         timings = (at_ns, started_ns, monotonic_ns())
         self.recent.append(timings)

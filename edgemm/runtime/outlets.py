@@ -21,6 +21,7 @@ class Outlet:
     Args:
         consumers: callbacks; with these or `sinks` a thread serves them, else results wait for `iterate`.
         block: make the model wait when nobody takes results; otherwise the oldest is dropped and counted.
+        on_finished: called when a sink wants no more.
     """
 
     def __init__(
@@ -30,10 +31,11 @@ class Outlet:
         observer: Observer | None,
         *,
         block: bool,
+        on_finished: Callable[[], None],
     ) -> None:
         self.dropped = 0
         self.muted: dict[str, str] = {}
-        self._observer = observer
+        self._on_finished = on_finished
         self._block = block
         self._results: deque[Result] = deque()
         self._condition = threading.Condition()
@@ -43,6 +45,12 @@ class Outlet:
         self._targets = [*consumers, *(sink.write for sink in sinks)]
         if observer is not None and type(observer).on_result is not Observer.on_result:
             self._targets.append(observer.on_result)
+        self.on_packet = tuple(sink.on_packet for sink in sinks if hasattr(sink, "on_packet"))
+        self._on_drop = [sink.on_drop for sink in sinks if hasattr(sink, "on_drop")]
+        self._on_error = [sink.on_error for sink in sinks if hasattr(sink, "on_error")]
+        if observer is not None:
+            self._on_drop.append(observer.on_drop)
+            self._on_error.append(observer.on_error)
         self._thread: threading.Thread | None = None
         if self._targets:
             self._thread = threading.Thread(target=self._serve, name="edgemm-sinks", daemon=True)
@@ -58,6 +66,16 @@ class Outlet:
                 self.dropped += 1
             self._results.append(result)
             self._condition.notify_all()
+
+    def tell_drop(self, input: str, cause: str) -> None:
+        """A packet was dropped."""
+        for listener in self._on_drop:
+            listener(input, cause)
+
+    def tell_error(self, where: str, error: BaseException) -> None:
+        """A source, callback or sink failed."""
+        for listener in self._on_error:
+            listener(where, error)
 
     def finish(self) -> None:
         """No more results will come."""
@@ -101,6 +119,9 @@ class Outlet:
                 except Exception as error:  # a callback is the user's: it is muted, the stream goes on
                     targets.remove(target)
                     self._mute(target, error)
+            if any(getattr(sink, "finished", False) for sink in self._sinks):
+                self._on_finished()
+                break
         for sink in self._sinks:
             try:
                 sink.close()
@@ -110,8 +131,7 @@ class Outlet:
     def _mute(self, target: Callable[..., None], error: Exception) -> None:
         name = getattr(target, "__qualname__", repr(target))
         self.muted[name] = f"{type(error).__name__}: {error}"
-        if self._observer is not None:
-            self._observer.on_error(name, error)
+        self.tell_error(name, error)
 
 
 def _join(thread: threading.Thread, timeout_s: float | None) -> bool:

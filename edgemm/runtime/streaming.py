@@ -3,7 +3,8 @@
     source thread(s) -> mailbox (bounded, counted drops) -> model thread (Live) -> results (bounded) -> sinks, or an iterator
 
 Recorded sources are paced by their timestamps, or, with `realtime=False`, read as fast as the model goes and merged in order of
-capture, which makes a run reproducible. Live sources are taken as they come. It knows nothing of what sources and sinks do.
+capture, which makes a run reproducible. Live sources are taken as they come. A stream's time counts in ns from its start. It knows nothing
+of what sources and sinks do.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from time import monotonic_ns
+from time import monotonic_ns, sleep
 from types import TracebackType
 from typing import Any
 
 from edgemm.errors import EdgeMMError, SourceError
 from edgemm.interfaces import Observer, Packet, Sink, Source
 from edgemm.runtime.channels import Limits, Mailbox
-from edgemm.runtime.opening import Model, check_inputs, open as open_bundle  # noqa: I001
+from edgemm.runtime.opening import Model, check_inputs
+from edgemm.runtime.opening import open as open_bundle
 from edgemm.runtime.outlets import Outlet
 from edgemm.runtime.results import Result
 from edgemm.runtime.wiring import sources_from_inputs
@@ -118,10 +120,10 @@ class Stream:
         self._allow_missing = allow_missing
         self._close_model = close_model
         self._error: EdgeMMError | None = None
-        self._mailbox = Mailbox(observer.on_drop if observer else None)
+        self._mailbox = Mailbox(self._on_drop)
         self._live = model.live()
-        self._outlet = Outlet(consumers, sinks, observer, block=not self._realtime)
-        self._start_ns = monotonic_ns() if self._realtime else 0
+        self._outlet = Outlet(consumers, sinks, observer, block=not self._realtime, on_finished=self._mailbox.stop)
+        self._start_ns = monotonic_ns()
         for source in self._sources:
             for key, limits in _channels(source, model):
                 self._mailbox.open(key, limits)
@@ -188,10 +190,8 @@ class Stream:
             counts["results"] = self._outlet.dropped
         return counts
 
-    @property
-    def start_ns(self) -> int:
-        """Time of the stream's start on the clock of its results."""
-        return self._start_ns
+    def _on_drop(self, input: str, cause: str) -> None:
+        self._outlet.tell_drop(input, cause)
 
     def _raise_failure(self) -> None:
         if self._error is not None:
@@ -200,14 +200,15 @@ class Stream:
     def _pump(self, source: Source) -> None:
         """One source's thread."""
         delivered = False
-        by_input = source.live
         try:
             for packet in source.packets(lambda: self._mailbox.stopped):
                 delivered = True
-                key = packet.input if by_input else id(source)
-                if not source.live and self._realtime:
-                    packet = self._paced(packet)  # noqa: PLW2901
-                if not self._mailbox.put(key, packet):
+                if source.live:
+                    at_ns = max(0, packet.captured_ns - self._start_ns)
+                    packet = Packet(packet.input, packet.value, at_ns, packet.sequence)  # noqa: PLW2901
+                elif self._realtime:
+                    self._pace(packet.captured_ns)
+                if not self._mailbox.put(packet.input if source.live else id(source), packet):
                     break
         except Exception as error:  # a source is a plugin: whatever it raises ends its inputs, not the stream
             self._source_failed(source, error, delivered)
@@ -215,18 +216,19 @@ class Stream:
             for key, _ in _channels(source, self.model):
                 self._mailbox.close(key)
 
-    def _paced(self, packet: Packet) -> Packet:
-        """Wait until a recorded packet's time has come; its capture time moves to the stream's clock."""
-        at_ns = self._start_ns + packet.captured_ns
-        while (wait_ns := at_ns - monotonic_ns()) > 0 and not self._mailbox.stopped:
-            _sleep(min(wait_ns, 100_000_000))
-        return Packet(packet.input, packet.value, at_ns, packet.sequence)
+    def _pace(self, captured_ns: int) -> None:
+        """Wait until a recorded packet's time has come."""
+        while (wait_ns := captured_ns - self._now_ns()) > 0 and not self._mailbox.stopped:
+            sleep(min(wait_ns, 100_000_000) / 1e9)
+
+    def _now_ns(self) -> int:
+        """Time since the stream's start."""
+        return monotonic_ns() - self._start_ns
 
     def _source_failed(self, source: Source, error: Exception, delivered: bool) -> None:
         for name in source.inputs:
             self.failures[name] = str(error)
-        if self._observer:
-            self._observer.on_error(", ".join(source.inputs), error)
+        self._outlet.tell_error(", ".join(source.inputs), error)
         if not delivered and not self._allow_missing:
             self._error = error if isinstance(error, EdgeMMError) else SourceError(f"{type(error).__name__}: {error}")
             self._mailbox.stop()
@@ -234,11 +236,13 @@ class Stream:
     def _run(self) -> None:
         """The model's thread."""
         try:
-            self._live.start(self._start_ns)
+            self._live.start(0)
             self._consume()
         except EdgeMMError as error:
             self._error = error
-        except Exception as error:  # an error of a runner or adapter ends the stream, and is raised where results are read
+        except (
+            Exception
+        ) as error:  # an error of a runner or adapter ends the stream, and is raised where results are read
             self._error = EdgeMMError(f"the model failed: {type(error).__name__}: {error}")
         finally:
             self._mailbox.stop()
@@ -248,14 +252,13 @@ class Stream:
 
     def _consume(self) -> None:
         live, mailbox = self._live, self._mailbox
-        end_ns = None if self._limit_ns is None else self._start_ns + self._limit_ns
-        last_ns = self._start_ns
+        end_ns, last_ns = self._limit_ns, 0
         while not mailbox.stopped:
             packet = mailbox.take(self._wait_s(end_ns), in_order=not self._realtime)
             if packet is None:
                 if mailbox.ended():
                     break
-                now_ns = monotonic_ns()
+                now_ns = self._now_ns()
                 if end_ns is not None and now_ns >= end_ns:
                     break
                 self._emit_due(now_ns)
@@ -265,6 +268,8 @@ class Stream:
             last_ns = max(last_ns, packet.captured_ns)
             self._emit_due(packet.captured_ns)
             self.newest[packet.input] = packet
+            for watch in self._outlet.on_packet:
+                watch(packet)
             result = live.push(packet.input, packet.value, packet.captured_ns)
             if result is not None:
                 self._outlet.put(result)
@@ -280,7 +285,7 @@ class Stream:
         if not self._realtime:
             return None
         due = [at_ns for at_ns in (self._live.due_ns, end_ns) if at_ns is not None]
-        return max(0.0, (min(due) - monotonic_ns()) / 1e9) if due else 0.5
+        return max(0.0, (min(due) - self._now_ns()) / 1e9) if due else 0.5
 
 
 def _channels(source: Source, model: Model) -> list[tuple[Any, Limits]]:
@@ -289,7 +294,3 @@ def _channels(source: Source, model: Model) -> list[tuple[Any, Limits]]:
         return [(id(source), RECORDED)]
     sounds = {name for name, spec in model.graph.inputs.items() if spec.modality == "audio"}
     return [(name, LIVE_SOUND if name in sounds else LIVE) for name in source.inputs]
-
-
-def _sleep(duration_ns: int) -> None:
-    threading.Event().wait(duration_ns / 1e9)

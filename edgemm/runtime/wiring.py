@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def sources_from_inputs(specs: Mapping[str, InputSpec], inputs: Mapping[str, Any]) -> list[Source]:
-    """Make the sources of a stream; nothing is opened yet.
+    """Make the sources of a stream; files are opened here, devices when their packets are asked for.
 
     Args:
         specs: the model's inputs.
@@ -42,9 +42,14 @@ def sources_from_inputs(specs: Mapping[str, InputSpec], inputs: Mapping[str, Any
             raise UsageError(
                 f"input '{name}': expected a URI such as 'camera:0', a path, or a source object; got {type(value).__name__}"
             )
-    for (uri, entry), its in shared.items():
-        made: Source = _host().load("source", entry)(uri, its, {})
-        sources.append(made)
+    try:
+        for (uri, entry), its in shared.items():
+            made: Source = _host().load("source", entry)(uri, its, {})
+            sources.append(made)
+    except BaseException:
+        for source in sources:
+            source.close()
+        raise
     return sources
 
 

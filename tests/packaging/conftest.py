@@ -12,25 +12,35 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command outside the checkout; its output is in the failure's message."""
+def _run(*command, check=True, **environment):
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "EDGEMM_"))}
-    done = subprocess.run(
-        [str(word) for word in command], cwd="/", env=clean | environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{' '.join(str(word) for word in command)}\n{done.stdout}\n{done.stderr}"
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd="/", env=clean | environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or not check, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
     return done
 
 
-def build_wheel(source: Path, out: Path) -> Path:
-    """Build the wheel of a source tree with the tools of this environment: no network."""
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source)
-    (wheel,) = out.glob("*.whl")
-    return wheel
+@pytest.fixture(scope="session")
+def run():
+    """Runs a command outside the checkout, untouched by this process's settings; must succeed unless `check` is False."""
+    return _run
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory) -> Path:
+def build_wheel():
+    """Builds the wheel of a source tree with the tools of this environment: no network."""
+
+    def build(source: Path, out: Path) -> Path:
+        _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source)
+        (wheel,) = out.glob("*.whl")
+        return wheel
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory, build_wheel) -> Path:
+    """EdgeMM's own wheel."""
     return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
@@ -38,7 +48,7 @@ def wheel(tmp_path_factory) -> Path:
 def bare(tmp_path_factory, wheel) -> Path:
     """The Python of a fresh environment with the wheel and its core dependencies, nothing else."""
     folder = tmp_path_factory.mktemp("bare") / "venv"
-    run(sys.executable, "-m", "venv", folder)
+    _run(sys.executable, "-m", "venv", folder)
     python = folder / "bin" / "python"
-    run(python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel)
+    _run(python, "-m", "pip", "install", "-q", wheel)
     return python

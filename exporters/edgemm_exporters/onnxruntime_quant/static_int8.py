@@ -68,7 +68,7 @@ def int8_from_float32(
     if not quantizable:
         raise ExportError(f"nothing to quantize: the graph has no {', '.join(QUANTIZED_OPS)} outside keep_fp32")
     quantized = _quantize(model, recipe, SampleReader(model, calibration), keep_fp32)
-
+    _read_unquantized(quantized, model, keep_fp32)
     _check_scales(quantized)
     return quantized
 

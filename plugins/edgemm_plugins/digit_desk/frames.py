@@ -46,7 +46,7 @@ class FrameSampler:
     """
 
     classes = CLASSES
-    training = Training(steps=1500, batch=96, learning_rate=4e-3, weight_decay=0.02, label_smoothing=0.05)
+    training = Training(steps=1500, batch=96, learning_rate=5e-3, weight_decay=0.02, label_smoothing=0.05)
 
     def __init__(self, digits: Digits, variations: bool = True, nothing: float = 0.15) -> None:
         self.images = torch.from_numpy(digits.train_images)

@@ -50,7 +50,7 @@ class SpectrogramAugment(nn.Module):
             source = source + _uniform(B, 1) * (0.04 * s / k) * torch.sin(math.pi * k * frequency)
         time = torch.linspace(0, 1, frames)
         moment = time.expand(B, frames)
-        for k, most in ((1, 0.09), (2, 0.05), (3, 0.02)):
+        for k, most in ((1, 0.1), (2, 0.055), (3, 0.015)):
             moment = moment + _uniform(B, 1) * (most * s) * torch.sin(math.pi * k * time)
         grid = torch.empty(B, bins, frames, 2)
         grid[..., 0] = (moment * 2 - 1)[:, None, :]
@@ -74,7 +74,7 @@ class SpectrogramAugment(nn.Module):
         for k in (1, 2, 3, 4):
             nepers = nepers + _uniform(B, 1) * (0.8 * s) * torch.cos(math.pi * k * frequency + _uniform(B, 1) * math.pi)
         low = (50 + 350 * torch.rand(B, 1)) / self._nyquist_hz
-        high = 1 - 0.25 * torch.rand(B, 1) * (torch.rand(B, 1) < 0.5)
+        high = 1 - 0.2 * torch.rand(B, 1) * (torch.rand(B, 1) < 0.35)
         lost_low = F.softplus((low - frequency) * 60) * (torch.rand(B, 1) < 0.6 * s)
         lost_high = F.softplus((frequency - high) * 60)
         return (nepers - lost_low - lost_high).exp().unsqueeze(2)

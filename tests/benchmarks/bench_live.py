@@ -1,0 +1,281 @@
+"""What pushing into EdgeMM adds to plain ONNX Runtime: three encoders and a fusion per tick.
+
+The graphs are tiny and their inputs have real sizes (a 640x480 frame, a second of sound, 32 ids), so that nearly all of the time is
+overhead. Three ways to compute the same answer take turns in one process:
+
+    bare      chained `session.run(None, {...})`, as written by hand
+    pushed    `live.push` of the three inputs; the fusion waits for all of them (policy `barrier`)
+    floor     everything bound once, inputs that never change: nobody can be faster
+
+Results are owned by the caller in all three. Given a bundle, the same is told of its graphs by `edgemm.profile`.
+
+    python tests/benchmarks/bench_live.py [BUNDLE] [--rounds 60] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper
+
+import edgemm
+from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
+from edgemm.bundle.writer import BundleWriter
+from edgemm.graph import ModelGraph, Node, Output, Policy
+from edgemm.inputs import Image, Tensor
+from edgemm.profiling.machine_facts import machine_facts
+from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
+
+NAMES = ("image", "audio", "text")
+INPUTS = {"image": Image(480, 640), "audio": Tensor((16000,), modality="sound"), "text": Tensor((32,), "int32", "ids")}
+TYPES = {"image": TensorProto.UINT8, "audio": TensorProto.FLOAT, "text": TensorProto.INT32}
+WIDTH = 16
+PER_ROUND = 100
+PAUSE_S = 0.005
+PROMISE_US = 30.0
+
+
+def encoder_onnx(dtype: int, shape: tuple[int, ...]) -> bytes:
+    """x -> tokens (B, 1, 16) = its first 16 values, valid (B, 1) = true."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "flat"], ["row"]),
+        helper.make_node("Slice", ["row", "zero", "width", "one"], ["first"]),
+        helper.make_node("Cast", ["first"], ["values"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["values", "one"], ["tokens"]),
+        helper.make_node("ReduceMax", ["values", "one"], ["largest"], keepdims=1),
+        helper.make_node("Greater", ["largest", "limit"], ["valid"]),
+    ]
+    constants = {
+        "flat": np.array([0, int(np.prod(shape))]),
+        "zero": np.array([0]),
+        "width": np.array([WIDTH]),
+        "one": np.array([1]),
+        "limit": np.float32(-1e9),
+    }
+    outputs = [("tokens", TensorProto.FLOAT, [1, WIDTH]), ("valid", TensorProto.BOOL, [1])]
+    return onnx_bytes(nodes, [("x", dtype, list(shape))], outputs, constants)
+
+
+def fusion_onnx() -> bytes:
+    """answer (B, 16) = sum of the tokens, each times its presence and validity."""
+    nodes, inputs = [], []
+    for index, name in enumerate(NAMES):
+        nodes += [
+            helper.make_node("Cast", [f"{name}_valid"], [f"v{index}"], to=TensorProto.FLOAT),
+            helper.make_node("Flatten", [f"{name}_tokens"], [f"t{index}"]),
+            helper.make_node("Mul", [f"t{index}", f"v{index}"], [f"m{index}"]),
+        ]
+        inputs += [(f"{name}_tokens", TensorProto.FLOAT, [1, WIDTH]), (f"{name}_valid", TensorProto.BOOL, [1])]
+    nodes += [
+        helper.make_node("Sum", ["m0", "m1", "m2"], ["sum"]),
+        helper.make_node("Mul", ["presence", "age_ms"], ["weighted"]),
+        helper.make_node("ReduceSum", ["weighted", "one"], ["ages"], keepdims=1),
+        helper.make_node("Add", ["sum", "ages"], ["answer"]),
+    ]
+    inputs += [("presence", TensorProto.FLOAT, [3]), ("age_ms", TensorProto.FLOAT, [3])]
+    return onnx_bytes(nodes, inputs, [("answer", TensorProto.FLOAT, [WIDTH])], {"one": np.array([1])})
+
+
+def onnx_bytes(nodes: Any, inputs: Any, outputs: Any, constants: dict[str, Any]) -> bytes:
+    """A checked model with a dynamic batch axis."""
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info(name, dtype, ["batch", *shape]) for name, dtype, shape in inputs],
+        [helper.make_tensor_value_info(name, dtype, ["batch", *shape]) for name, dtype, shape in outputs],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
+
+
+def write_tiny(path: Path) -> Path:
+    """The bundle of the tiny graphs."""
+    graphs = {name: encoder_onnx(TYPES[name], tuple(spec.tensor.shape[1:])) for name, spec in INPUTS.items()}
+    graphs["fusion"] = fusion_onnx()
+    reads = {f"{name}_{part}": f"{name}.{part}" for name in NAMES for part in ("tokens", "valid")}
+    nodes = [Node(n, n, {"x": f"input.{n}"}, ("tokens", "valid"), role="encoder", usable="valid") for n in NAMES]
+    fusion = Node(
+        "fusion", "fusion", reads, ("answer",), role="fusion", members=NAMES, presence="presence", age="age_ms",
+        policy=Policy("barrier"),
+    )  # fmt: skip
+    model = ModelGraph("tiny", INPUTS, (*nodes, fusion), {"answer": Output("fusion.answer")})
+    runners = {name: OnnxRuntimeRunner(content, name) for name, content in graphs.items()}
+    with BundleWriter(path) as writer:
+        files = {name: writer.add(f"graphs/{name}/model.onnx", content) for name, content in graphs.items()}
+        writer.finish(
+            lambda records: Manifest(
+                FORMAT, VERSION, model.name, model.inputs,
+                {name: GraphRecord(tuple(runner.inputs), tuple(runner.outputs)) for name, runner in runners.items()},
+                model.nodes, model.outputs,
+                {"cpu.onnxruntime.fp32": Variant("cpu", "onnxruntime", ort.__version__, "fp32", files)}, records,
+            )
+        )  # fmt: skip
+    return path
+
+
+class Contest:
+    """The three ways, on the same sessions and the same arrays."""
+
+    def __init__(self, model: edgemm.runtime.opening.Model) -> None:  # type: ignore[name-defined, unused-ignore]
+        generator = np.random.default_rng(0)
+        self.frames = [generator.integers(0, 255, (480, 640, 3), np.uint8) for _ in range(2)]
+        self.sounds = [generator.uniform(-1, 1, 16000).astype(np.float32) for _ in range(2)]
+        self.ids = [generator.integers(0, 999, 32, np.int32) for _ in range(2)]
+        self.sessions = {name: runner.session for name, runner in model.runners.items()}
+        self.live = model.live()
+        self.now_ns = 0
+        self.presence, self.age = np.ones((1, 3), np.float32), np.zeros((1, 3), np.float32)
+        self._bind()
+
+    def bare(self, turn: int) -> np.ndarray:
+        """Chained by hand."""
+        run = self.sessions
+        image, image_valid = run["image"].run(None, {"x": self.frames[turn][np.newaxis]})
+        audio, audio_valid = run["audio"].run(None, {"x": self.sounds[turn][np.newaxis]})
+        text, text_valid = run["text"].run(None, {"x": self.ids[turn][np.newaxis]})
+        (answer,) = run["fusion"].run(
+            None,
+            {
+                "image_tokens": image,
+                "image_valid": image_valid,
+                "audio_tokens": audio,
+                "audio_valid": audio_valid,
+                "text_tokens": text,
+                "text_valid": text_valid,
+                "presence": self.presence,
+                "age_ms": self.age,
+            },
+        )
+        return answer[0]
+
+    def pushed(self, turn: int) -> Any:
+        """Through the runtime; capture times grow."""
+        self.now_ns = now_ns = self.now_ns + 33_000_000
+        self.live.push("image", self.frames[turn], now_ns)
+        self.live.push("audio", self.sounds[turn], now_ns)
+        return self.live.push("text", self.ids[turn], now_ns)
+
+    def floor(self, turn: int) -> np.ndarray:
+        """Everything bound once."""
+        for session, binding in self._bound:
+            session.run_with_iobinding(binding)
+        return self._answer[0].copy()
+
+    def _bind(self) -> None:
+        inputs = {"image": self.frames[0], "audio": self.sounds[0], "text": self.ids[0]}
+        self._bound = []
+        handles = {}
+        for name in NAMES:
+            binding = self.sessions[name].io_binding()
+            binding.bind_cpu_input("x", inputs[name][np.newaxis])
+            for part, array in (("tokens", np.zeros((1, 1, WIDTH), np.float32)), ("valid", np.zeros((1, 1), bool))):
+                handles[f"{name}_{part}"] = ort.OrtValue.ortvalue_from_numpy(array)
+                binding.bind_ortvalue_output(part, handles[f"{name}_{part}"])
+            self._bound.append((self.sessions[name], binding))
+        binding = self.sessions["fusion"].io_binding()
+        for name, handle in handles.items():
+            binding.bind_ortvalue_input(name, handle)
+        binding.bind_cpu_input("presence", self.presence)
+        binding.bind_cpu_input("age_ms", self.age)
+        handle = ort.OrtValue.ortvalue_from_numpy(np.zeros((1, WIDTH), np.float32))
+        binding.bind_ortvalue_output("answer", handle)
+        self._answer = handle.numpy()
+        self._bound.append((self.sessions["fusion"], binding))
+
+    def check(self) -> None:
+        """Bit-identical answers, or the benchmark means nothing."""
+        for turn in (0, 1):
+            expected = self.bare(turn)
+            np.testing.assert_array_equal(self.pushed(turn).outputs["answer"].scores, expected)
+        np.testing.assert_array_equal(self.floor(0), self.bare(0))
+
+
+def measure(ways: dict[str, Callable[[int], Any]], rounds: int, per_round: int, pause_s: float) -> dict[str, list[int]]:
+    """Way -> ns per tick; the ways take turns, and who begins a round changes."""
+    times: dict[str, list[int]] = {name: [] for name in ways}
+    clock, sleep = time.perf_counter_ns, time.sleep
+    order = list(ways.items())
+    for number in range(rounds):
+        for name, way in order[number % len(order) :] + order[: number % len(order)]:
+            for warm in range(3):
+                way(warm % 2)
+            row = times[name]
+            for index in range(per_round):
+                if pause_s:
+                    sleep(pause_s)
+                started = clock()
+                result = way(index % 2)
+                row.append(clock() - started)
+                del result
+    return times
+
+
+def summary(times: dict[str, list[int]]) -> dict[str, Any]:
+    """Percentiles in us, and what is added to bare."""
+    rows = {
+        name: {f"p{p}_us": round(float(np.percentile(row, p)) / 1e3, 2) for p in (50, 95, 99)} | {"runs": len(row)}
+        for name, row in times.items()
+    }
+    for name in rows:
+        rows[name]["added_p50_us"] = round(rows[name]["p50_us"] - rows["bare"]["p50_us"], 2)
+        rows[name]["ratio_p50"] = round(rows[name]["p50_us"] / rows["bare"]["p50_us"], 3)
+    return rows
+
+
+def main() -> int:
+    """Measure and print; 1 when pushed mode breaks its promise."""
+    parser = argparse.ArgumentParser(description="What pushing into EdgeMM adds to plain ONNX Runtime.")
+    parser.add_argument("bundle", nargs="?", type=Path, help="also profile this bundle")
+    parser.add_argument("--rounds", type=int, default=60, help=f"rounds of {PER_ROUND} ticks (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, edgemm.open(write_tiny(Path(folder) / "tiny.edgemm")) as model:
+        contest = Contest(model)
+        contest.check()
+        ways = {"bare": contest.bare, "pushed": contest.pushed, "floor": contest.floor}
+        measure(ways, 3, PER_ROUND, 0.0)  # warm
+        found = {
+            "back to back": summary(measure(ways, arguments.rounds, PER_ROUND, 0.0)),
+            "5 ms of sleep between": summary(measure(ways, max(2, arguments.rounds // 5), PER_ROUND // 2, PAUSE_S)),
+        }
+    facts = machine_facts()
+    print(
+        f"three encoders + fusion per tick, tiny graphs, {facts['cpu']}, load {facts['load']}, onnxruntime {ort.__version__}"
+    )
+    for title, rows in found.items():
+        print(f"\n{title:<24}{'p50 us':>10}{'p95 us':>10}{'p99 us':>10}{'added p50':>11}{'ratio':>8}{'runs':>8}")
+        for name, row in rows.items():
+            print(
+                f"  {name:<22}{row['p50_us']:>10.1f}{row['p95_us']:>10.1f}{row['p99_us']:>10.1f}"
+                f"{row['added_p50_us']:>+11.1f}{row['ratio_p50']:>8.2f}{row['runs']:>8}"
+            )
+    added = found["back to back"]["pushed"]["added_p50_us"]
+    kept = added <= PROMISE_US
+    print(
+        f"\npushed mode adds {added:+.1f} us p50 back to back: {'kept' if kept else 'BROKEN'} (promise: <= {PROMISE_US:.0f} us)"
+    )
+    document: dict[str, Any] = {"tiny": found, **facts}
+    if arguments.bundle is not None:
+        profile = edgemm.profile(arguments.bundle)
+        print(f"\n{profile}")
+        document["bundle"] = profile.to_json()
+    print("\n" + json.dumps(document))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

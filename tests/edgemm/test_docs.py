@@ -1,0 +1,76 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import edgemm
+from edgemm import entries, hookspecs, testing
+from edgemm.cli.commands import COMMANDS
+from edgemm.host import KINDS
+
+ROOT = Path(__file__).parents[2]
+PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+HOOKS = {name: function for name, function in vars(hookspecs).items() if name.startswith("edgemm_")}
+
+
+def kind_of(hook) -> str:
+    options = hook.edgemm_spec
+    return "decides" if options["firstresult"] else "historic" if options["historic"] else "yields"
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_every_hook_is_documented_as_it_is(name):
+    arguments = ", ".join(inspect.signature(HOOKS[name]).parameters)
+    assert f"| `{name}({arguments})` | {kind_of(HOOKS[name])} | {inspect.getdoc(HOOKS[name])} |" in PLUGINS
+
+
+def test_no_other_hook_is_documented():
+    assert set(re.findall(r"^\| `(edgemm_\w+)\(", PLUGINS, re.MULTILINE)) == set(HOOKS)
+
+
+def test_every_hook_that_yields_is_collected():
+    assert set(KINDS.values()) == {name for name, hook in HOOKS.items() if kind_of(hook) == "yields"}
+
+
+def test_every_record_is_documented():
+    records = {
+        name for name, value in vars(entries).items() if isinstance(value, type) and issubclass(value, entries.Entry)
+    }
+    assert set(re.findall(r"^\| `(\w+Entry)` \|", PLUGINS, re.MULTILINE)) == records - {"Entry"}
+
+
+def test_every_record_is_public():
+    records = {name for name in vars(entries) if name.endswith("Entry") and name != "Entry"}
+    assert records <= set(edgemm.__all__)
+
+
+def test_the_hook_api_is_documented():
+    assert f"at present {hookspecs.HOOK_API};" in PLUGINS
+
+
+@pytest.mark.parametrize("name", [name for name in testing.__all__ if name.startswith("check_")])
+def test_every_check_is_documented(name):
+    assert f"`{name}`" in PLUGINS
+
+
+def test_the_changelog_has_this_version():
+    assert re.search(rf"^## \[{re.escape(edgemm.__version__)}\]", CHANGELOG, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_changelog(name):
+    assert f"`edgemm {name}`" in CHANGELOG
+
+
+def test_every_make_target_of_the_documents_exists():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    documents = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    named = {name for path in documents for name in re.findall(r"`make ([a-z]+)", path.read_text(encoding="utf-8"))}
+    assert named <= targets
+    assert {"help", "venv", "demo", "test", "check", "fix", "bench", "data", "clean"} <= targets

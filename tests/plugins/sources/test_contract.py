@@ -1,0 +1,62 @@
+"""Every source keeps the contract that plugin authors' sources are checked against."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgemm.inbox import Inbox
+from edgemm.inputs import Audio, Image, Text
+from edgemm.testing.sources import check_source
+from edgemm_plugins.sources import camera, media_file, microphone, text_sidecar
+from edgemm_plugins.sources.standard_input import StandardInput
+
+IMAGE, AUDIO, TEXT = {"image": Image(96, 96)}, {"audio": Audio(8000)}, {"text": Text()}
+
+
+@pytest.mark.media
+def test_media_file(write_clip: Callable[..., Path]) -> None:
+    inputs = {**IMAGE, **AUDIO}
+    packets = check_source(media_file.build(str(write_clip()), inputs, {}), inputs, count=60)
+    assert {packet.input for packet in packets} == {"image", "audio"}
+
+
+def test_text_sidecar(tmp_path: Path) -> None:
+    (tmp_path / "clip.jsonl").write_text('{"t": 0, "text": "add"}\n{"t": 2, "text": "multiply"}\n')
+    assert len(check_source(text_sidecar.build(str(tmp_path / "clip.jsonl"), TEXT, {}), TEXT)) == 2
+
+
+def test_standard_input(pipe: tuple[int, int]) -> None:
+    class Reading:
+        def fileno(self) -> int:
+            return pipe[0]
+
+    os.write(pipe[1], b"add\nmultiply\n")
+    assert len(check_source(StandardInput("text", Reading()), TEXT, timeout_s=1)) == 2
+
+
+def test_inbox() -> None:
+    inbox = Inbox()
+    inbox.put("add")
+    assert len(check_source(inbox.source("text"), TEXT, timeout_s=1)) == 1
+
+
+@pytest.mark.media
+def test_mjpeg_camera(mjpeg_camera: str) -> None:
+    assert len(check_source(camera.build(f"http://{mjpeg_camera}/cam", IMAGE, {}), IMAGE)) == 20
+
+
+@pytest.mark.media
+def test_rtsp_camera(rtsp_camera: tuple[str, subprocess.Popen]) -> None:
+    assert len(check_source(camera.build(rtsp_camera[0], IMAGE, {}), IMAGE)) == 20
+
+
+@pytest.mark.media
+def test_microphone(virtual_microphone: Path, feed_fifo: Callable) -> None:
+    feed_fifo(virtual_microphone, np.zeros(16000))
+    packets = check_source(microphone.build("mic:pulse", AUDIO, {}), AUDIO)
+    assert len(packets) == 20
+    assert not any(packet.value.samples.any() for packet in packets)
