@@ -49,9 +49,9 @@ clean:  ## remove what was built, and caches; .venv stays
 
 # $(call install,extras): TensorRT-RTX's wheels exist for few platforms, so what cannot have them goes without.
 define install
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[$(1),tensorrt-rtx]' || { \
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(1),tensorrt-rtx]' || { \
 	  echo "TensorRT-RTX cannot be installed here: its engines are skipped."; \
-	  $(BIN)/python -m pip install -q -c constraints.txt -e '.[$(1)]'; }
+	  $(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(1)]'; }
 endef
 
 .venv/pyvenv.cfg:

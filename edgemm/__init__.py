@@ -44,6 +44,7 @@ _LAZY = {
     "profile": "edgemm.profiling.profiling",
     "stream": "edgemm.runtime.streaming",
     "train": "edgemm.modeling.train",
+    "verify": "edgemm.runtime.verifying",
     "wrap": "edgemm.modeling.wrapping",
 }
 
@@ -80,6 +81,7 @@ __all__ = [
     "profile",
     "stream",
     "train",
+    "verify",
     "wrap",
 ]
 
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
         TaskEntry,
     )
     from edgemm.errors import EdgeMMError
+    from edgemm.export.building import build
     from edgemm.export.exporting import export
     from edgemm.hookspecs import hookimpl
     from edgemm.inbox import Inbox
@@ -111,8 +114,10 @@ if TYPE_CHECKING:
     from edgemm.modeling.checkpoint import load
     from edgemm.modeling.train import train
     from edgemm.modeling.wrapping import wrap
+    from edgemm.profiling.profiling import profile
     from edgemm.runtime.opening import open  # noqa: A004
     from edgemm.runtime.streaming import stream
+    from edgemm.runtime.verifying import verify
 
 
 class _Package(ModuleType):

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgemm.machine import detect_device, probe_machine
+from edgemm.machine import capability_text, detect_device, probe_machine
 from edgemm.optional import is_installed
 
 OK, NOTE, MISSING, BROKEN = "ok", "note", "missing", "broken"
@@ -179,12 +179,12 @@ def _machine() -> Iterator[Check]:
     yield Check(
         "machine", "processor", OK, f"{probe['machine']}, {probe['cores']} cores, {probe['memory_gb']} GB memory"
     )
-    if probe["board"]:
-        yield Check("machine", "board", OK, f"{probe['board']} {probe['l4t']}".strip())
+    if probe["device_tree_model"]:
+        yield Check("machine", "board", OK, f"{probe['device_tree_model']} {probe['nv_tegra_release']}".strip())
     for gpu in probe["gpus"]:
-        capability = f"{gpu['compute_capability'] // 10}.{gpu['compute_capability'] % 10}"
+        capability = capability_text(gpu["compute_capability"])
         yield Check("machine", "GPU", OK, f"{gpu['name']}, compute capability {capability}, driver {gpu['driver']}")
-    if not probe["gpus"] and not probe["l4t"]:
+    if not probe["gpus"] and not probe["nv_tegra_release"]:
         yield Check(
             "machine", "GPU", NOTE, "no NVIDIA driver answers: models run on the CPU; engines can be made, not run"
         )

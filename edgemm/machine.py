@@ -23,18 +23,26 @@ def probe_machine() -> dict[str, Any]:
     """Describe this machine.
 
     Returns:
-        `machine` (x86_64, aarch64), `system`, `cores`, `memory_gb`, `board` (the device tree's model, "" on a PC), `l4t` (Jetson's
-        release line, "" elsewhere), `gpus`: a list of {`name`, `compute_capability` as 89 for 8.9, `driver`, `memory_gb`}.
+        `machine` (x86_64, aarch64), `system`, `cores`, `memory_gb`; the first lines of `device_tree_model` and `nv_tegra_release`, ""
+        where there are none; `gpus`, a list of {`name`, `compute_capability` as 89 for 8.9, `driver`, `memory_gb`}; and `nvidia_smi`,
+        the same as its lines "name, 8.9".
     """
+    gpus = _gpus()
     return {
         "machine": platform.machine(),
         "system": platform.system(),
         "cores": os.cpu_count() or 1,
         "memory_gb": _memory_gb(),
-        "board": _first_line("/proc/device-tree/model"),
-        "l4t": _first_line("/etc/nv_tegra_release"),
-        "gpus": _gpus(),
+        "device_tree_model": _first_line("/proc/device-tree/model"),
+        "nv_tegra_release": _first_line("/etc/nv_tegra_release"),
+        "gpus": gpus,
+        "nvidia_smi": "\n".join(f"{gpu['name']}, {capability_text(gpu['compute_capability'])}" for gpu in gpus),
     }
+
+
+def capability_text(capability: int) -> str:
+    """89 as people write it: 8.9."""
+    return f"{capability // 10}.{capability % 10}"
 
 
 def detect_device(host: PluginHost, probe: dict[str, Any] | None = None) -> str:

@@ -22,20 +22,20 @@ from edgemm import __version__
 from edgemm.bundle.manifest import FORMAT, VERSION, FileRecord, GraphRecord, Manifest, Planned, Variant
 from edgemm.bundle.writer import BundleWriter
 from edgemm.errors import EdgeMMError, ParityError, UsageError
+from edgemm.export.building import shape_ranges
 from edgemm.export.calibration import MINIMUM_ROWS, Samples, feeds_per_graph, load_samples
 from edgemm.export.onnx_from_torch import onnx_from_torch
-from edgemm.export.parity import GATES, Parity, compare, compare_nodes, compare_outputs
+from edgemm.runtime.parity import GATES, Parity, compare, compare_nodes, compare_outputs
 from edgemm.export.planning import LOWER, Target, find_quantizer, plan_targets
 from edgemm.export.report import report_html
 from edgemm.export.vectors import save_vectors
 from edgemm.host import PluginHost, default_host
-from edgemm.interfaces import Runner, ShapeRange
+from edgemm.interfaces import Runner
 from edgemm.modeling.graph_modules import Exportable, example_inputs, graph_inputs, run_modules, tensor_specs
 from edgemm.modeling.progress import Progress, silent
 from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
 from edgemm.runtime.single_pass import SinglePass
 
-LARGEST_BATCH = 8
 _EXAMPLE_BATCH = 2
 _PARITY_SHARE = 4  # one sample in four is kept out of calibration, to compare on
 
@@ -125,7 +125,10 @@ def export(
         from edgemm.modeling.checkpoint import checkpoint_path, load
 
         origin = {"checkpoint": checkpoint_path(model).name, "sha256": _sha256(checkpoint_path(model))}
-        model = load(model, host=host)
+        composed = load(model, host=host)
+        if composed.spec.training:
+            origin["task"] = composed.spec.training.task
+        model = composed
     targets = plan_targets(host, [device] if isinstance(device, str) else device, precision)
     samples = load_samples(model.graph.inputs, calibration)
     with BundleWriter(out, overwrite=overwrite, zipped=zipped) as writer:
@@ -264,7 +267,7 @@ class _Export:
                     self._writer.path(sources[graph]),
                     self._writer.path(files[graph]),
                     device=target.device,
-                    shapes=_shapes(self._records[graph]),
+                    shapes=shape_ranges(self._records[graph].inputs),
                 )
                 build[graph] = {**record.__dict__, "warnings": list(record.warnings), "precision": got}
         self._record_parity(target, sources, parities)
@@ -365,13 +368,6 @@ def _failed(nodes: Mapping[str, Parity], precision: str) -> str:
         if not parity.passes(GATES[precision]):
             return f"node '{name}' reaches cosine {parity.cosine:.4f} and agreement {parity.agreement:.3f} only"
     return ""
-
-
-def _shapes(record: GraphRecord) -> dict[str, ShapeRange]:
-    return {
-        spec.name: ShapeRange(spec.with_batch(1), spec.with_batch(1), spec.with_batch(LARGEST_BATCH))
-        for spec in record.inputs
-    }
 
 
 def _reference_path(graph: str) -> str:

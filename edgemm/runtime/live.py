@@ -29,6 +29,7 @@ class Live:
     caller's own.
 
     Attributes:
+        ports, nodes: what each input and each node holds; for profiles, a stream needs neither.
         late: input -> packets refused because something newer had been pushed before.
         recent: (at_ns, started_ns, done_ns) of the newest results.
     """
@@ -36,12 +37,12 @@ class Live:
     def __init__(self, model: Model, *, clock: Callable[[], int] = monotonic_ns) -> None:
         self._clock = clock
         self._labels = model.labels
-        self._ports = {name: PortSlot(name, spec, model.adapters[name]) for name, spec in model.graph.inputs.items()}
-        self._nodes: dict[str, NodeSlot] = {}
+        self.ports = {name: PortSlot(name, spec, model.adapters[name]) for name, spec in model.graph.inputs.items()}
+        self.nodes: dict[str, NodeSlot] = {}
         for node in model.graph.nodes:
-            self._nodes[node.name] = NodeSlot(node, model.runners[node.graph], self._ports, self._nodes)
-        nodes = tuple(self._nodes.values())
-        for port in self._ports.values():
+            self.nodes[node.name] = NodeSlot(node, model.runners[node.graph], self.ports, self.nodes)
+        nodes = tuple(self.nodes.values())
+        for port in self.ports.values():
             port.plan = tuple(slot for slot in nodes if slot.period_ns == 0 and slot.depends_on(port))
         self._ticking = tuple(slot for slot in nodes if slot.period_ns)
         self._after_tick = tuple(
@@ -51,14 +52,14 @@ class Live:
         for slot, _, _ in self._answers:
             slot.answers = True
         self._final = tuple(slot for slot in nodes if slot.answers)
-        self._rows = [(name, self._row_slot(name)) for name in self._ports]
+        self._rows = [(name, self._row_slot(name)) for name in self.ports]
         self._sequence = 0
         self.recent: deque[tuple[int, int, int]] = deque(maxlen=4096)
 
     @property
     def late(self) -> dict[str, int]:
         """Input -> packets refused because something newer had been pushed before."""
-        return {name: port.late for name, port in self._ports.items()}
+        return {name: port.late for name, port in self.ports.items()}
 
     def push(self, name: str, value: Any, captured_ns: int | None = None) -> Result | None:
         """Take one frame, block of sound or text, and run what it sets off.
@@ -75,9 +76,9 @@ class Live:
             UnknownNameError: the model has no such input.
             InputError: the value does not fit.
         """
-        port = self._ports.get(name)
+        port = self.ports.get(name)
         if port is None:
-            raise UnknownNameError("input", name, self._ports)
+            raise UnknownNameError("input", name, self.ports)
         if captured_ns is None:
             captured_ns = self._clock()
         if captured_ns < port.newest_ns:
@@ -102,7 +103,7 @@ class Live:
         started_ns = monotonic_ns()
         for slot in self._after_tick or self._final:
             slot.run(now_ns)
-        return self._result(now_ns, started_ns)
+        return self.answer(now_ns, started_ns)
 
     def advance(self, now_ns: int) -> Iterator[Result]:
         """Run every node that is due at its rate up to `now_ns`; yields a result per deadline."""
@@ -124,13 +125,13 @@ class Live:
 
     def end(self, name: str, reason: str = "ended") -> None:
         """Say that an input will deliver nothing more; what it delivered last ages as usual."""
-        self._ports[name].end_reason = reason
+        self.ports[name].end_reason = reason
 
     def reset(self, name: str | None = None) -> None:
         """Forget one input, or everything: state, embeddings and windows."""
-        for port in [self._ports[name]] if name else list(self._ports.values()):
+        for port in [self.ports[name]] if name else list(self.ports.values()):
             port.reset()
-            for slot in self._nodes.values():
+            for slot in self.nodes.values():
                 if slot.depends_on(port):
                     slot.reset()
 
@@ -154,7 +155,7 @@ class Live:
                     slot.run(deadline_ns)
             elif slot.due():
                 slot.run(deadline_ns)
-        return self._result(deadline_ns, started_ns)
+        return self.answer(deadline_ns, started_ns)
 
     def _step(self, plan: tuple[NodeSlot, ...], now_ns: int) -> Result | None:
         """Run the nodes of `plan` that are due; a result if one of them gives an output."""
@@ -166,9 +167,10 @@ class Live:
                     answered = True
                     started_ns = started_ns or monotonic_ns()
                 slot.run(now_ns)
-        return self._result(now_ns, started_ns) if answered else None
+        return self.answer(now_ns, started_ns) if answered else None
 
-    def _result(self, at_ns: int, started_ns: int) -> Result:
+    def answer(self, at_ns: int, started_ns: int) -> Result:
+        """A result of what the nodes hold, without running any."""
         outputs = {}
         for slot, name, index in self._answers:
             if slot.captured_ns != NEVER and not slot.skipped:
@@ -183,7 +185,7 @@ class Live:
         states = {}
         for (name, slot), (age_ns, hit, reason) in zip(self._rows, rows, strict=True):
             if age_ns == NEVER:
-                states[name] = InputState(ABSENT, None, False, reason or self._ports[name].end_reason or "no data")
+                states[name] = InputState(ABSENT, None, False, reason or self.ports[name].end_reason or "no data")
             else:
                 state = STALE if age_ns > slot.stale_after_ns else LIVE
                 states[name] = InputState(state, age_ns / _NS_PER_MS, hit, "")
@@ -191,13 +193,13 @@ class Live:
 
     def _answer(self, name: str, edge: str) -> tuple[NodeSlot, str, int]:
         owner, _, tensor = edge.partition(".")
-        slot = self._nodes[owner]
+        slot = self.nodes[owner]
         return slot, name, slot.node.outputs.index(tensor)
 
     def _row_slot(self, name: str) -> Slot:
         """Where an input's state is read: the embedding made of it, or the input itself where no encoder reads it."""
-        port = self._ports[name]
-        for slot in self._nodes.values():
+        port = self.ports[name]
+        for slot in self.nodes.values():
             if slot.reads_only(port) and not slot.answers:
                 return slot
         return port

@@ -228,9 +228,9 @@ def summary(times: dict[str, list[int]]) -> dict[str, Any]:
         name: {f"p{p}_us": round(float(np.percentile(row, p)) / 1e3, 2) for p in (50, 95, 99)} | {"runs": len(row)}
         for name, row in times.items()
     }
-    for name in rows:
-        rows[name]["added_p50_us"] = round(rows[name]["p50_us"] - rows["bare"]["p50_us"], 2)
-        rows[name]["ratio_p50"] = round(rows[name]["p50_us"] / rows["bare"]["p50_us"], 3)
+    bare_us = rows["bare"]["p50_us"]
+    for row in rows.values():
+        row |= {"added_p50_us": round(row["p50_us"] - bare_us, 2), "ratio_p50": round(row["p50_us"] / bare_us, 3)}
     return rows
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import edgemm
 from edgemm import machine
-from edgemm.host import PluginHost
+from edgemm.host import PluginHost, default_host
 
 
 def test_a_gpu_is_read_from_its_line():
@@ -38,7 +38,18 @@ def test_a_driver_that_fails_is_no_gpu(monkeypatch, tmp_path):
 
 
 def test_the_probe_has_every_documented_key():
-    assert set(machine.probe_machine()) == {"machine", "system", "cores", "memory_gb", "board", "l4t", "gpus"}
+    keys = {"machine", "system", "cores", "memory_gb", "device_tree_model", "nv_tegra_release", "gpus", "nvidia_smi"}
+    assert set(machine.probe_machine()) == keys
+
+
+def test_a_driver_that_answers_is_read(monkeypatch, tmp_path):
+    working = tmp_path / "nvidia-smi"
+    working.write_text("#!/bin/sh\necho 'NVIDIA GeForce RTX 4090, 8.9, 580.65.06, 24564'\n")
+    working.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    probe = machine.probe_machine()
+    assert probe["nvidia_smi"] == "NVIDIA GeForce RTX 4090, 8.9"
+    assert machine.detect_device(default_host(), probe | {"device_tree_model": ""}) == "rtx-4090"
 
 
 def test_a_plugin_names_the_device():

@@ -44,6 +44,8 @@ NAMES = [
     "profile",
     "stream",
     "train",
+    "verify",
+    "verify",
     "wrap",
 ]
 

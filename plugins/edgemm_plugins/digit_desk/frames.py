@@ -46,9 +46,9 @@ class FrameSampler:
     """
 
     classes = CLASSES
-    training = Training(steps=1500, batch=96, learning_rate=5e-3, weight_decay=0.02, label_smoothing=0.05)
+    training = Training(steps=1400, batch=96, learning_rate=5e-3, weight_decay=0.02, label_smoothing=0.05)
 
-    def __init__(self, digits: Digits, variations: bool = True, nothing: float = 0.15) -> None:
+    def __init__(self, digits: Digits, variations: bool = True, nothing: float = 0.2) -> None:
         self.images = torch.from_numpy(digits.train_images)
         self.labels = torch.from_numpy(digits.train_labels).long()
         self.variations = variations

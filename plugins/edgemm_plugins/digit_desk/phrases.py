@@ -45,6 +45,24 @@ SUFFIXES = (" please", ", please", " now", " for me", " thanks", "?", "?", "?", 
 CHINESE_PREFIXES = ("请", "请问", "请你", "帮我", "现在", "麻烦", "麻烦你", "那么", "来", "能不能", "你能", "好,")
 CHINESE_SUFFIXES = ("。", "？", "?", "呢", "呢？", "吧", "谢谢", "，谢谢", "！", "啊", "吗", "好吗")
 FILLERS = frozenset({"the", "a", "is", "of", "me", "you", "i", "do", "that", "it"})
+INSERTS = (
+    "their",
+    "its",
+    "it",
+    "all",
+    "just",
+    "really",
+    "only",
+    "up",
+    "out",
+    "here",
+    "there",
+    "both",
+    "the",
+    "a",
+    "my",
+    "your",
+)
 CONTRACTIONS = (
     ("what is", "what's"),
     ("which is", "which's"),
@@ -68,7 +86,7 @@ class PhraseSampler:
     """
 
     classes = CLASSES
-    training = Training(steps=1200, batch=128, learning_rate=3e-3, weight_decay=0.02, label_smoothing=0.05)
+    training = Training(steps=1500, batch=128, learning_rate=4e-3, weight_decay=0.02, label_smoothing=0.05)
 
     def __init__(self, max_bytes: int = MAX_BYTES, nothing: float = 0.15) -> None:
         self.max_bytes = max_bytes
@@ -134,6 +152,8 @@ def _varied_english(text: str, chance: random.Random) -> str:
         text = text.replace(*chance.choice(CONTRACTIONS))
     if chance.random() < 0.2:
         text = _without_a_filler(text, chance)
+    if chance.random() < 0.25:
+        text = _with_a_filler(text, chance)
     if chance.random() < 0.35:
         text = chance.choice(PREFIXES) + text
     if chance.random() < 0.45:
@@ -161,6 +181,12 @@ def _without_a_filler(text: str, chance: random.Random) -> str:
     fillers = [index for index, word in enumerate(words) if word in FILLERS]
     if len(words) > 2 and fillers:
         del words[chance.choice(fillers)]
+    return " ".join(words)
+
+
+def _with_a_filler(text: str, chance: random.Random) -> str:
+    words = text.split()
+    words.insert(chance.randrange(len(words) + 1), chance.choice(INSERTS))
     return " ".join(words)
 
 

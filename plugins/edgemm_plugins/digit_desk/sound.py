@@ -1,8 +1,8 @@
 """One-second windows of a room in which somebody may say a digit, with what was said as the target.
 
-Class 10 is "nothing here": silence, noise, a word that
-is no digit, and a word of which the window's edge cuts off more than about a seventh: in a stream the window slides over the
-word, and only a window that holds all of it may answer. Knows nothing of spectrograms or of any model.
+Class 10 is "nothing here": silence, noise, a word that is no digit, and a word of which the window's edge cuts off more
+than about a seventh: in a stream the window slides over the word, and only one that holds all of it may answer. Knows
+nothing of spectrograms or of any model.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ NOTHING = 10
 CLASSES = 11
 
 _WHOLE, _CUT = 0.05, 0.15
+"""Up to which missing share a word counts as whole, and from which as nothing; in between the target is soft."""
+
 _ENGINE_POWER = 0.8
+"""A clip's weight is 1 / (clips of its engine) ** power: 1 gives all engines the same share, 0 all clips."""
 
 _DIGITS, _CUT_DIGITS, _OTHERS = 0.73, 0.84, 0.88
 """A batch is whole digits up to here, cut digits up to here, other words up to here, and then quiet rooms."""
@@ -196,7 +199,7 @@ class _Draw:
 
 
 def _at_other_pace(sound: Floats, generator: Generator) -> Floats:
-    """Faster or slower (and so higher or lower) by up to 8 %, unevenly; engines already speak at many paces."""
+    """A word faster or slower (and so higher or lower) by up to 8 %, unevenly; engines already speak at many paces."""
     count = int(len(sound) * np.exp(generator.uniform(-0.08, 0.08)))
     place = np.linspace(0, 1, count)
     bend = generator.uniform(-0.05, 0.05) * np.sin(np.pi * place) + generator.uniform(-0.03, 0.03) * np.sin(

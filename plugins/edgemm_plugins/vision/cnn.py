@@ -1,10 +1,11 @@
 """`vision.cnn`: a frame of any size to a few tokens, small enough for one CPU thread.
 
 Contrast is normalised inside the graph, the first filters ignore polarity (dark on light or light on dark), the
-convolutions see the frame at several scales at once so that near and far objects look alike, and attention picks the
-places that matter. With `classes` the encoder has a classifier of its own: its last class means "nothing here" and makes
-the tokens invalid, and its posterior is added to the tokens, so that a fusion need not learn the decision again.
-Knows nothing of what the classes are, of streams, or of how it is trained.
+convolutions see the frame at several scales at once so that near and far objects look alike, one constant channel marks
+the frame's border, where things are cut off, and attention picks the places that matter. With `classes` the encoder has
+a classifier of its own: its last class means "nothing here" and makes the tokens invalid, and its posterior is added to
+the tokens, so that a fusion need not learn the decision again. Knows nothing of what the classes are, of streams, or of
+how it is trained.
 
 Source: divisive normalisation (Heeger 1992); image pyramid (Burt & Adelson 1983); attention pooling (Ilse 2018).
 """
@@ -31,7 +32,9 @@ class Config(BaseModel, extra="forbid"):
 
     width: int = Field(96, ge=8, description="length of a token")
     channels: tuple[int, ...] = Field(
-        (16, 32, 64, 96), min_length=2, description="channels of each convolution; all but the last halve the frame"
+        (16, 32, 64, 96),
+        min_length=2,
+        description="channels of each convolution, border map included; all but the last halve the frame",
     )
     scales: int = Field(3, ge=1, le=3, description="sizes of the frame that are looked at: whole, 1/2, 1/4")
     tokens: int = Field(1, ge=1, description="number of tokens; each learns where to look")
@@ -56,26 +59,34 @@ class LocalContrast(nn.Module):
         super().__init__()
         sigma = reach * min(height, width)
         self._floor = floor  # contrast below this is noise, in parts of full scale
-        self.register_buffer("rows", _smoothing_matrix(height, sigma), persistent=False)
-        self.register_buffer("columns", _smoothing_matrix(width, sigma).T.contiguous(), persistent=False)
+        self.register_buffer("rows", _smoothing_matrix(height, sigma)[:, :, None, None], persistent=False)
+        self.register_buffer("columns", _smoothing_matrix(width, sigma)[:, :, None, None], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return contrast (B, 1, H, W)."""
         gray = x.mean(3) * (1 / 255)
-        centred = gray - self.rows @ gray @ self.columns
+        centred = gray - self._surroundings(gray)
         spread = (centred * centred).mean((1, 2), keepdim=True).clamp(min=self._floor**2).sqrt()
         return (centred / (centred.abs() + 2 * spread)).unsqueeze(1)
+
+    def _surroundings(self, gray: Tensor) -> Tensor:
+        """Gaussian mean of (B, H, W): rows @ gray @ columns, as convolutions, since TensorRT-RTX has no FP32 MatMul on Turing."""
+        smooth = F.conv2d(gray.unsqueeze(2), self.rows)  # (B, H, 1, W)
+        smooth = F.conv2d(smooth.permute(0, 3, 2, 1), self.columns)  # (B, W, 1, H)
+        return smooth.permute(0, 3, 2, 1).squeeze(2)
 
 
 class VisionCnn(nn.Module):
     """uint8 RGB frames (B, H, W, 3) to tokens (B, T, d) and whether they are valid (B, T)."""
 
     full_precision = ("contrast",)
+    inside: Tensor
 
     def __init__(self, config: Config, height: int, width: int) -> None:
         super().__init__()
         self.contrast = LocalContrast(height, width)
-        self.edges = nn.Conv2d(1, config.channels[0], EDGE_FILTER, 2, EDGE_FILTER // 2, bias=False)
+        self.edges = nn.Conv2d(1, config.channels[0] - 1, EDGE_FILTER, 2, EDGE_FILTER // 2, bias=False)
+        self.register_buffer("inside", _inside(height, width, config.scales), persistent=False)
         self.trunk = _trunk(config)
         self.look = nn.Linear(config.width, config.tokens)
         self.dropout = nn.Dropout(config.dropout)
@@ -119,26 +130,37 @@ class VisionCnn(nn.Module):
 
     def _pool(self, x: Tensor) -> Tensor:
         """Frames to pooled vectors (B, T, d), each an average over the places that one query attends to."""
-        features = self.trunk(self.edges(self._canvas(x)).abs())  # abs: both polarities look the same from here on
+        canvas = _side_by_side(self.contrast(x.float()), self._scales)
+        edges = self.edges(canvas).abs()  # abs: both polarities look the same from here on
+        inside = self.inside.expand(x.shape[0], -1, -1, -1)
+        features = self.trunk(torch.cat([edges, inside], 1))
         places = features.flatten(2).transpose(1, 2)  # (B, P, d)
         weights = torch.softmax(self.look(places).transpose(1, 2), dim=2)  # (B, T, P)
         pooled: Tensor = weights @ places
         return pooled
 
-    def _canvas(self, x: Tensor) -> Tensor:
-        """Lay the frame and its smaller copies side by side, (B, 1, H, W + W // 2), so that one pass reads them all."""
-        frame: Tensor = self.contrast(x.float())
-        if self._scales == 1:
-            return frame
-        height, width = frame.shape[2:]
-        copies = [F.avg_pool2d(frame, 2**scale) for scale in range(1, self._scales)]
-        column = torch.cat([F.pad(copy, (0, width // 2 - copy.shape[3])) for copy in copies], 2)
-        return torch.cat([frame, F.pad(column, (0, 0, 0, height - column.shape[2]))], 3)
-
 
 def build(config: Config, input: Image) -> VisionCnn:
     """Make the encoder for frames of the input's height and width."""
     return VisionCnn(config, input.height, input.width)
+
+
+def _side_by_side(frame: Tensor, scales: int) -> Tensor:
+    """Lay frames (B, 1, H, W) and their smaller copies on one canvas (B, 1, H, W + W // 2): one pass reads them all."""
+    if scales == 1:
+        return frame
+    height, width = frame.shape[2:]
+    copies = [F.avg_pool2d(frame, 2**scale) for scale in range(1, scales)]
+    column = torch.cat([F.pad(copy, (0, width // 2 - copy.shape[3])) for copy in copies], 2)
+    return torch.cat([frame, F.pad(column, (0, 0, 0, height - column.shape[2]))], 3)
+
+
+def _inside(height: int, width: int, scales: int) -> Tensor:
+    """A map of the canvas at half size, 0 along the frame's border: what reaches in from outside is not whole."""
+    frame = torch.zeros(1, 1, height, width)
+    frame[:, :, 2:-2, 2:-2] = 1
+    inside = (_side_by_side(frame, scales) > 0.99).float()
+    return -F.max_pool2d(-inside, 2, ceil_mode=True)
 
 
 def _trunk(config: Config) -> nn.Sequential:

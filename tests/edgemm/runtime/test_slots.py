@@ -16,7 +16,7 @@ def test_a_failed_run_leaves_its_input_absent_until_the_next_good_one(three_inpu
     with edgemm.open(three_inputs()) as model:
         live = model.live()
         live.push("image", frame(10), 0)
-        graph = live._nodes["image"]._graph
+        graph = live.nodes["image"]._graph
         with monkeypatch.context() as patched:
 
             def spoilt(buffer):

@@ -1,0 +1,109 @@
+"""Is a bundle whole, and does every variant that this machine can run still compute what the reference did?"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgemm.bundle.files import Bundle
+from edgemm.errors import BundleError, EdgeMMError
+from edgemm.graph import ModelGraph
+from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
+from edgemm.runtime.opening import Model
+from edgemm.runtime.parity import GATES, Parity, compare
+from edgemm.runtime.single_pass import SinglePass
+
+
+@dataclass
+class Verification:
+    """What `verify` found.
+
+    Attributes:
+        files: how many files have the right hash.
+        parity: variant -> node or output -> record of its difference from the test vectors.
+        failed: variant -> what missed its gate.
+        skipped: variant -> why it could not be run here; its ONNX source was compared instead where there is one.
+    """
+
+    path: str
+    id: str
+    files: int = 0
+    parity: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything that could be checked is right."""
+        return not self.failed
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return {**self.__dict__, "passed": self.passed}
+
+    def __str__(self) -> str:
+        lines = [f"{self.path}  id {self.id[:12]}", f"  {self.files} files have the right size and SHA-256"]
+        for variant, records in self.parity.items():
+            worst = min(records.values(), key=lambda record: record["cosine"])
+            verdict = f"FAILED: {self.failed[variant]}" if variant in self.failed else "ok"
+            engine = "  (its ONNX source; the engine was not run here)" if variant in self.skipped else ""
+            lines.append(f"  {variant:<52} worst {worst['name']}: cosine {worst['cosine']:.6f}  {verdict}{engine}")
+        return "\n".join(lines)
+
+
+def verify(bundle: str | Path) -> Verification:
+    """Check every hash, then run the test vectors through every variant that this machine can run.
+
+    Engines whose runner is not here are checked by the ONNX graphs they were compiled from, unoptimised, on the CPU.
+
+    Raises:
+        BundleError: a file is missing, truncated or changed.
+    """
+    opened = Bundle(bundle)
+    found = Verification(str(bundle), opened.id, files=opened.check_all())
+    vectors = _vectors(opened)
+    graph = opened.manifest.model
+    tensors = {name: vectors[f"input.{name}"] for name in graph.inputs}
+    for key, variant in opened.manifest.variants.items():
+        try:
+            model = Model(opened, variant=key)
+            runners = dict(model.runners)
+        except EdgeMMError as error:
+            found.skipped[key] = str(error)
+            sources = variant.sources or variant.files
+            runners = {g: OnnxRuntimeRunner(opened.read(sources[g]), g, optimise=False) for g in graph.graph_names}
+        parities = _compare(graph, vectors, SinglePass(graph, runners, tensors))
+        found.parity[key] = {name: parity.to_json() for name, parity in parities.items()}
+        gate = GATES[variant.precision]
+        # eight rows: one changed answer is an eighth, so agreement is reported, and the gate is on the numbers
+        below = [name for name, parity in parities.items() if parity.cosine < gate.cosine - 0.01]
+        if below:
+            found.failed[key] = f"{', '.join(below)} below cosine {gate.cosine}"
+    return found
+
+
+def _compare(graph: ModelGraph, vectors: dict[str, np.ndarray], done: SinglePass) -> dict[str, Parity]:
+    parities = {}
+    for node in graph.nodes:
+        names = [name for name in node.outputs if f"{node.name}.{name}" in vectors and node.name in done.values]
+        if names:
+            expected = [vectors[f"{node.name}.{name}"] for name in names]
+            parities[node.name] = compare(node.name, expected, [done.values[node.name][name] for name in names])
+    for name, got in done.outputs().items():
+        labels = bool(graph.outputs[name].labels)
+        parities[f"output {name}"] = compare(name, [vectors[f"output.{name}"]], [got], labels=labels)
+    return parities
+
+
+def _vectors(bundle: Bundle) -> dict[str, np.ndarray]:
+    if not bundle.manifest.vectors:
+        raise BundleError(f"{bundle.path}: has no test vectors to verify against")
+    try:
+        with np.load(io.BytesIO(bundle.read(bundle.manifest.vectors)), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except ValueError as error:
+        raise BundleError(f"{bundle.path}: its test vectors cannot be read: {error}") from None

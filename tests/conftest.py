@@ -1,3 +1,0 @@
-"""Fixtures that several rooms use."""
-
-from __future__ import annotations

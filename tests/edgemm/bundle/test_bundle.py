@@ -1,0 +1,184 @@
+"""A bundle that is whole opens; one that was truncated, changed or made to reach outside is refused, and says so."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+import edgemm
+from edgemm.bundle.files import Bundle, is_bundle
+from edgemm.bundle.writer import BundleWriter
+from edgemm.errors import BundleError, UnknownNameError, UsageError
+
+
+def resign(path):
+    """Write the digest that fits a manifest that was changed."""
+    text = (path / "manifest.json").read_bytes()
+    (path / "manifest.sha256").write_text(hashlib.sha256(text).hexdigest() + "  manifest.json\n")
+
+
+def change_manifest(path, change):
+    value = json.loads((path / "manifest.json").read_text())
+    change(value)
+    (path / "manifest.json").write_text(json.dumps(value))
+    resign(path)
+
+
+def test_every_file_is_checked_and_the_id_is_the_manifests_hash(three_inputs):
+    path = three_inputs()
+    bundle = Bundle(path)
+    assert bundle.check_all() == 4
+    assert bundle.id == hashlib.sha256((path / "manifest.json").read_bytes()).hexdigest()
+    assert is_bundle(path)
+    assert not is_bundle(path / "graphs")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.sha256", "graphs/image/model.onnx"])
+def test_one_changed_byte_is_noticed(three_inputs, name):
+    path = three_inputs()
+    file = path / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 if name != "manifest.sha256" else 5] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BundleError, match="changed"):
+        edgemm.open(path)
+
+
+def test_a_truncated_file_is_noticed(three_inputs):
+    path = three_inputs()
+    file = path / "graphs/fusion/model.onnx"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(BundleError, match="the manifest says"):
+        edgemm.open(path)
+
+
+def test_a_truncated_zip_is_noticed(three_inputs):
+    path = three_inputs(zipped=True)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BundleError, match="not a readable bundle"):
+        edgemm.open(path)
+
+
+def test_a_zip_with_a_changed_member_is_noticed(three_inputs, tmp_path):
+    path = three_inputs(zipped=True)
+    changed = tmp_path / "changed.zip"
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(changed, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            target.writestr(name, content[:-1] + b"x" if name.endswith("image/model.onnx") else content)
+    with pytest.raises(BundleError, match="SHA-256"):
+        edgemm.open(changed)
+
+
+def test_what_is_not_there_says_how_to_make_it(tmp_path):
+    with pytest.raises(UsageError, match="edgemm export"):
+        edgemm.open(tmp_path / "no.edgemm")
+    with pytest.raises(BundleError, match=r"cannot read 'manifest\.json'"):
+        edgemm.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(version=99), "bundle version 99"),
+        (lambda m: m.update(format="zip"), "format is 'zip'"),
+        (lambda m: m.update(colour="red"), "unknown key 'colour'"),
+        (lambda m: m.pop("nodes"), "'nodes' is missing"),
+        (lambda m: m.update(name=3), r"manifest\.json\.name: expected str"),
+        (lambda m: m["inputs"]["image"].update(height="tall"), "height must be a whole number"),
+        (lambda m: m["nodes"][0].update(runs="until(eos)"), "reserved for decoder loops"),
+        (lambda m: m["nodes"][0].update(graph="gone"), "lacks graph 'gone'"),
+        (lambda m: m["nodes"][3]["reads"].update(image_tokens="image.depth"), "unknown output of 'image'"),
+        (lambda m: m["variants"]["cpu.onnxruntime.fp32"]["files"].update(image="../../etc/passwd"), "not among its files"),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_names_the_place(three_inputs, change, message):
+    path = three_inputs()
+    change_manifest(path, change)
+    with pytest.raises(BundleError, match=message):
+        edgemm.open(path).graph  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../secret", "c:\\x", "a\\b", "."])
+def test_paths_cannot_leave_the_bundle(three_inputs, name):
+    path = three_inputs()
+    (path.parent / "secret").write_bytes(b"x")
+    record = {"bytes": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
+
+    def change(manifest):
+        manifest["files"][name] = record
+
+    change_manifest(path, change)
+    with pytest.raises(BundleError, match="not a path inside the bundle"):
+        Bundle(path).read(name)
+
+
+def test_links_are_refused(three_inputs):
+    path = three_inputs()
+    file = path / "graphs/image/model.onnx"
+    outside = path.parent / "outside.onnx"
+    os.replace(file, outside)
+    file.symlink_to(outside)
+    with pytest.raises(BundleError, match="link"):
+        edgemm.open(path)
+
+
+def test_a_file_larger_than_the_manifest_says_is_not_read_whole(three_inputs):
+    path = three_inputs()
+    file = path / "graphs/image/model.onnx"
+    with file.open("ab") as handle:
+        handle.truncate(2**31)
+    with pytest.raises(BundleError, match="the manifest says"):
+        edgemm.open(path)
+
+
+def test_writing_is_all_or_nothing(tmp_path):
+    target = tmp_path / "b.edgemm"
+    with pytest.raises(KeyboardInterrupt), BundleWriter(target) as writer:
+        writer.add("graphs/a/model.onnx", b"x")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_bundle_is_kept_unless_told_otherwise_and_a_folder_always(three_inputs, tmp_path):
+    path = three_inputs()
+    before = (path / "manifest.json").read_bytes()
+    with pytest.raises(UsageError, match="--overwrite"):
+        BundleWriter(path)
+    with pytest.raises(RuntimeError), BundleWriter(path, overwrite=True):
+        raise RuntimeError
+    assert (path / "manifest.json").read_bytes() == before
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "cat.jpg").write_bytes(b"x")
+    with pytest.raises(UsageError, match="not a bundle"):
+        BundleWriter(folder, overwrite=True)
+
+
+def test_a_place_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BundleError, match="cannot write the bundle"):
+        BundleWriter(tmp_path / "file" / "b.edgemm")
+
+
+def test_variants_are_found_by_key_precision_or_device(three_inputs):
+    manifest = Bundle(three_inputs()).manifest
+    assert manifest.find_variant("fp32") == "cpu.onnxruntime.fp32"
+    assert manifest.find_variant("cpu") == "cpu.onnxruntime.fp32"
+    with pytest.raises(UnknownNameError, match=r"known: cpu\.onnxruntime\.fp32"):
+        manifest.find_variant("int8")
+
+
+def test_results_do_not_depend_on_the_form_of_the_bundle(three_inputs):
+    frame = np.full((2, 2, 3), 9, np.uint8)
+    scores = []
+    for zipped in (False, True):
+        with edgemm.open(three_inputs(zipped=zipped)) as model:
+            scores.append(model.infer(image=frame).outputs["answer"].scores.tolist())
+    assert scores[0] == scores[1]
