@@ -155,7 +155,7 @@ def evaluate(infer: Infer, task: Task, count: int = 2000, seed: int = 0, progres
             continue
         correct = _correct(task, test, _scores(infer, test.inputs, tuple(test.inputs)))
         if not sets:
-            subsets, late_fusion = _subsets(infer, task, test, float(correct.mean()))
+            subsets, late_fusion = _subsets(infer, task, test)
         sets.append(
             SetResult(
                 test.name, test.title, test.count, float(correct.mean()), test.minimum, _groups(task, test, correct)
@@ -187,10 +187,10 @@ def _correct(task: Task, test: TestSet, scores: NDArray[np.float64]) -> NDArray[
     return np.asarray(scores.argmax(axis=1) == truth.argmax(axis=1))
 
 
-def _subsets(infer: Infer, task: Task, test: TestSet, accuracy: float) -> tuple[tuple[SubsetResult, ...], float]:
-    """Every non-empty subset, and the late fusion (product of probabilities) of the unimodal answers."""
+def _subsets(infer: Infer, task: Task, test: TestSet) -> tuple[tuple[SubsetResult, ...], float]:
+    """Every subset but none and all, and the late fusion (product of probabilities) of the unimodal answers."""
     names = tuple(test.inputs)
-    results = [SubsetResult(names, accuracy, ceiling(task, names))]
+    results = []
     late = np.zeros((test.count, len(task.answers)))
     for size in range(len(names) - 1, 0, -1):
         for present in itertools.combinations(names, size):
@@ -253,7 +253,7 @@ def _lines(evaluation: Evaluation) -> Iterator[str]:
             best = "".join(f"{group.without[name]:>{len(name) + 15}.2f}" for name in names)
             yield f"  {group.name:<42}{group.count:>6}{group.accuracy:>10.3f}{best}"
     yield ""
-    yield f"{'inputs present':<50}{'accuracy':>10}{'best possible':>15}"
+    yield f"{'only these inputs':<50}{'accuracy':>10}{'best possible':>15}"
     for subset in evaluation.subsets:
         title = " + ".join(subset.inputs)
         yield f"  {title:<48}{subset.accuracy:>10.3f}{subset.ceiling:>15.3f}{_verdict(subset.passed)}"
