@@ -4,7 +4,6 @@
 #   PYTHON=python3.12          another interpreter
 #   ARGS="-k host -x"          further arguments for the command behind a target
 #   EDGEMM_APT=no              never install system packages
-#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu    PyTorch's smaller CPU build, where pip finds the CUDA one
 
 PYTHON ?= python3
 ARGS ?=

@@ -25,7 +25,6 @@ from edgemm.errors import EdgeMMError, ParityError, UsageError
 from edgemm.export.building import shape_ranges
 from edgemm.export.calibration import MINIMUM_ROWS, Samples, feeds_per_graph, load_samples
 from edgemm.export.onnx_from_torch import onnx_from_torch
-from edgemm.runtime.parity import GATES, Parity, compare, compare_nodes, compare_outputs
 from edgemm.export.planning import LOWER, Target, find_quantizer, plan_targets
 from edgemm.export.report import report_html
 from edgemm.export.vectors import save_vectors
@@ -34,6 +33,7 @@ from edgemm.interfaces import Runner
 from edgemm.modeling.graph_modules import Exportable, example_inputs, graph_inputs, run_modules, tensor_specs
 from edgemm.modeling.progress import Progress, silent
 from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
+from edgemm.runtime.parity import GATES, Parity, compare, compare_nodes, compare_outputs
 from edgemm.runtime.single_pass import SinglePass
 
 _EXAMPLE_BATCH = 2

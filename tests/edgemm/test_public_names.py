@@ -45,7 +45,6 @@ NAMES = [
     "stream",
     "train",
     "verify",
-    "verify",
     "wrap",
 ]
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from edgemm.runtime.parity import GATES
 from edgemm.export.report.page import escape, percent, section, share, table
+from edgemm.runtime.parity import GATES
 
 _MOST_DIGITS = 7.0
 _HEADER = (

@@ -143,9 +143,14 @@ def test_a_file_larger_than_the_manifest_says_is_not_read_whole(three_inputs):
 
 def test_writing_is_all_or_nothing(tmp_path):
     target = tmp_path / "b.edgemm"
-    with pytest.raises(KeyboardInterrupt), BundleWriter(target) as writer:
-        writer.add("graphs/a/model.onnx", b"x")
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with BundleWriter(target) as writer:
+            writer.add("graphs/a/model.onnx", b"x")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -318,7 +318,7 @@ def test_an_encoder_that_reads_another_encoders_tokens_exports_and_runs(tmp_path
     assert host.register(Plugin, "film")
     real = host.resolve
     host.resolve = lambda registered, name: (
-        (lambda config, input: Film()) if name == "tests.film:build" else real(registered, name)
+        (lambda *_: Film()) if name == "tests.film:build" else real(registered, name)
     )
     text = SPEC.replace("width = 16\n\n[inputs.image]", "width = 8\n\n[inputs.image]").replace(
         "height = 24\nwidth = 24", "height = 2\nwidth = 2"

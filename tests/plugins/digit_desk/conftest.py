@@ -31,9 +31,7 @@ def tones(voices: list[str], engine: str) -> Clips:
     time = np.arange(4000) / 8000
     pieces = [np.round(20000 * np.sin(2 * np.pi * 150 * (word + 2) * time)).astype(np.int16) for word in words]
     starts = np.arange(len(words) + 1) * 4000
-    return Clips(
-        np.concatenate(pieces), starts, words, np.repeat(np.array(voices), 10), np.full(len(words), engine)
-    )
+    return Clips(np.concatenate(pieces), starts, words, np.repeat(np.array(voices), 10), np.full(len(words), engine))
 
 
 @pytest.fixture
