@@ -111,7 +111,7 @@ class DeviceEntry(Entry):
 
 @dataclass(frozen=True)
 class CommandEntry(Entry):
-    """`factory` is a module with `configure(parser)` and `run(arguments) -> int`."""
+    """`factory` is a module with `add_arguments(parser)` and `run(arguments) -> int`."""
 
 
 @dataclass(frozen=True)

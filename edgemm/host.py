@@ -260,4 +260,4 @@ def _distribution(point: EntryPoint) -> str:
 def _describe(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"it called sys.exit({error.code!r})"
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else '(no message)'}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300] or '(no message)'}"

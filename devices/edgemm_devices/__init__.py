@@ -26,10 +26,10 @@ def edgemm_devices() -> Iterator[DeviceEntry]:
 
 @hookimpl
 def edgemm_detect_device(probe: Mapping[str, Any]) -> str | None:
-    """The profile that fits this machine; whatever `probe` does not say is looked up (see `detection.probe_machine`)."""
-    from edgemm_devices.detection import detect_device, probe_machine
+    """The profile that fits the machine that `probe` describes (see `edgemm.machine.probe_machine`)."""
+    from edgemm_devices.detection import detect_device
 
-    return detect_device({**probe_machine(skip=tuple(probe)), **probe}).device
+    return detect_device(probe).device
 
 
 def _title(text: str) -> str:

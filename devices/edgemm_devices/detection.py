@@ -1,6 +1,6 @@
 """Which device profile fits this machine, from what its system files and driver say.
 
-`probe_machine` reads; `detect_device` decides, from text alone, so that every machine can be tested on any other. A GPU without a
+It decides from text alone (`edgemm.machine` reads it), so that every machine can be tested on any other. A GPU without a
 profile of its own gets that of its generation: engines fit a generation, memory and speed may differ. It knows nothing of what
 is installed to run on it.
 """
@@ -8,17 +8,9 @@ is installed to run on it.
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-TIMEOUT_S = 5.0  # nvidia-smi hangs when a driver does
-DEVICE_TREE_MODEL = Path("/proc/device-tree/model")
-NV_TEGRA_RELEASE = Path("/etc/nv_tegra_release")
-NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader")
 
 PROFILE_OF_GENERATION = {
     75: "rtx-2080-ti",
@@ -53,16 +45,6 @@ class Detection:
     device: str
     evidence: str
     compute_capability: int = 0
-
-
-def probe_machine(skip: tuple[str, ...] = ()) -> dict[str, str]:
-    """What this machine says of itself, "" where it says nothing; keys in `skip` are left out. Takes at most `TIMEOUT_S`."""
-    readers: dict[str, Callable[[], str]] = {
-        "device_tree_model": lambda: _text_of(DEVICE_TREE_MODEL),
-        "nv_tegra_release": lambda: _text_of(NV_TEGRA_RELEASE),
-        "nvidia_smi": lambda: _output_of(NVIDIA_SMI),
-    }
-    return {key: read() for key, read in readers.items() if key not in skip}
 
 
 def detect_device(probe: Mapping[str, Any]) -> Detection:
@@ -126,21 +108,3 @@ def _of_generation(evidence: str, capability: int) -> Detection:
     if device is None:
         return Detection("cpu", f"{evidence}: no device profile has this compute capability", capability)
     return Detection(device, evidence, capability)
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _output_of(command: tuple[str, ...]) -> str:
-    program = shutil.which(command[0])
-    if program is None:
-        return ""
-    try:
-        done = subprocess.run([program, *command[1:]], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""

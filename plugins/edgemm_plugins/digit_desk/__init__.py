@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgemm.entries import TaskEntry
+from edgemm.entries import CommandEntry, TaskEntry
 from edgemm.hookspecs import hookimpl
 
 
@@ -17,4 +17,16 @@ def edgemm_tasks() -> Iterator[TaskEntry]:
         summary="handwritten digit + spoken digit + instruction -> 0 to 18",
         requires=("torch",),
         extra="train",
+    )
+
+
+@hookimpl
+def edgemm_commands() -> Iterator[CommandEntry]:
+    """The demonstration of the whole main job."""
+    yield CommandEntry(
+        name="demo",
+        factory="edgemm_plugins.digit_desk.demo",
+        summary="export the shipped model, stream its sample clip, write a report",
+        requires=("torch", "av", "rich"),
+        extra="media,export",
     )

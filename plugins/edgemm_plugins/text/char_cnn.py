@@ -83,7 +83,8 @@ class CharCnn(nn.Module):
     def _pool(self, x: Tensor) -> Tensor:
         """Bytes to the maximum of each feature over the text, (B, d); 0 for empty text."""
         written = (x > 0).float().unsqueeze(1)  # (B, 1, N)
-        letters = self.embedding(self.lower_case[x.long()]).transpose(1, 2) * written
+        table = self.embedding.weight[self.lower_case]  # of constants: one plain Gather is left in an exported graph
+        letters = F.embedding(x, table).transpose(1, 2) * written
         features = torch.relu(self.first_norm(self.first(letters)))
         written = _halved(written)
         features = torch.relu(self.second_norm(self.second(features * written)))
