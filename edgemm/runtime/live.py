@@ -163,10 +163,10 @@ class Live:
         started_ns = 0
         for slot in plan:
             if slot.due():
-                if slot.answers:
-                    answered = True
-                    started_ns = started_ns or monotonic_ns()
+                started_ns = started_ns or monotonic_ns()
                 slot.run(now_ns)
+                if slot.answers and slot.version:  # once it could answer, silence is worth telling too
+                    answered = True
         return self.answer(now_ns, started_ns) if answered else None
 
     def answer(self, at_ns: int, started_ns: int) -> Result:

@@ -15,6 +15,8 @@ from edgemm.export.report.variants import planned_section, variants_section
 
 __all__ = ["report_html"]
 
+GOOD_SHARE = 0.95  # of a stream's questions, for a green number
+
 
 def report_html(
     manifest: Manifest,
@@ -51,7 +53,9 @@ def _tiles(
 ) -> str:
     tiles = []
     if stream:
-        tiles.append(tile(share(stream["interval_accuracy"]), f"of {len(stream['intervals'])} questions right", "good"))
+        right = stream["interval_accuracy"]
+        kind = "good" if right >= GOOD_SHARE else "bad"
+        tiles.append(tile(share(right), f"of {len(stream['intervals'])} streamed questions right", kind))
     parameters = sum(graph.parameters for graph in manifest.graphs.values())
     names = ", ".join(manifest.inputs)
     tiles.append(tile(count(parameters), f"parameters in {len(manifest.graphs)} graphs, for {names}"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 
 from edgemm.bundle.manifest import Manifest
@@ -37,7 +37,7 @@ def model_section(manifest: Manifest) -> str:
     graph = manifest.model
     rates = sorted({_when(node) for node in graph.nodes})
     lead = (
-        f"{len(graph.inputs)} inputs, {len(graph.nodes)} nodes, {len(graph.outputs)} outputs. "
+        f"{_counted(graph.inputs, 'input')}, {_counted(graph.nodes, 'node')}, {_counted(graph.outputs, 'output')}. "
         f"Every node runs at its own rate ({', '.join(rates)}) and keeps what it computed until something newer comes."
     )
     return section("The model", lead, f'<div class="scroll">{graph_svg(manifest)}</div>')
@@ -144,6 +144,10 @@ def _labels(labels: Sequence[str]) -> str:
         if len(labels) <= 4
         else f"{_cut(labels[0], 10)}, {_cut(labels[1], 10)} … {_cut(labels[-1], 10)}"
     )
+
+
+def _counted(things: Sized, word: str) -> str:
+    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
 
 
 def _cut(text: str, limit: int) -> str:

@@ -37,8 +37,8 @@ section{background:var(--card);border:1px solid var(--line);border-radius:16px;p
 .scroll{overflow-x:auto;margin:0 -6px;padding:0 6px 4px}
 table{border-collapse:collapse;width:100%;font-size:.88rem;font-variant-numeric:tabular-nums}
 th{font-weight:600;color:var(--soft);text-align:left;font-size:.78rem;white-space:nowrap}
-th,td{padding:7px 12px 7px 0;border-bottom:1px solid var(--line);vertical-align:middle}
-tr:last-child td{border-bottom:0}td.n,th.n{text-align:right;white-space:nowrap}td.w{min-width:150px;width:32%}
+th,td{padding:7px 10px 7px 0;border-bottom:1px solid var(--line);vertical-align:middle}
+tr:last-child td{border-bottom:0}td.n,th.n{text-align:right;white-space:nowrap}td.w{min-width:84px;width:34%}td.t{min-width:190px}td.b{min-width:120px;width:26%}
 code{font:.86em ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
 pre{background:var(--ground);border:1px solid var(--line);border-radius:10px;padding:10px 14px;margin:8px 0 0;overflow-x:auto}
 pre code{white-space:pre;overflow-wrap:normal}
@@ -60,7 +60,7 @@ border-bottom:1px solid var(--line)}
 .variant small{display:block;color:var(--soft);font-size:.8rem;font-weight:400}.variant .note{grid-column:1/-1;margin:6px 0 2px}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;margin:0;font-size:.9rem}dt{color:var(--soft)}
 dd{margin:0;overflow-wrap:anywhere}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(290px,1fr));gap:8px 32px}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:8px 40px}.pair>*{min-width:0}
 svg{display:block;width:100%;height:auto}svg text{fill:var(--ink);font-family:inherit}svg .soft{fill:var(--soft)}
 .c-blue{--c:var(--blue)}.c-amber{--c:var(--amber)}.c-violet{--c:var(--violet)}.c-teal{--c:var(--teal)}.c-rose{--c:var(--rose)}
 .c-lime{--c:var(--lime)}.c-good{--c:var(--good)}.c-warn{--c:var(--warn)}.c-bad{--c:var(--bad)}.c-soft{--c:var(--soft)}
@@ -70,7 +70,8 @@ svg{display:block;width:100%;height:auto}svg text{fill:var(--ink);font-family:in
 stroke-linecap:round;stroke-linejoin:round}
 .right{color:var(--good);font-weight:700}.wrong{color:var(--bad);font-weight:700}
 footer{color:var(--soft);font-size:.78rem;padding-top:6px;padding-bottom:48px;overflow-wrap:anywhere}
-@media (max-width:640px){header{padding-top:32px}main,header,footer{padding-left:14px;padding-right:14px}
+.wide{min-width:620px}
+@media (max-width:640px){.tile:last-child:nth-child(odd){grid-column:1/-1}header{padding-top:32px}main,header,footer{padding-left:14px;padding-right:14px}
 section{padding:20px 16px;border-radius:14px}.tiles{grid-template-columns:1fr 1fr;gap:10px}.tile{padding:13px 14px}
 .tile b{font-size:1.4rem}.variant{grid-template-columns:1fr auto}.variant .track{grid-column:1/-1;grid-row:2}}
 @media print{body{background:#fff}section{break-inside:avoid;box-shadow:none}}

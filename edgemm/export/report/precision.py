@@ -10,13 +10,7 @@ from edgemm.export.report.page import escape, percent, section, share, table
 from edgemm.runtime.parity import GATES
 
 _MOST_DIGITS = 7.0
-_HEADER = (
-    ("", ""),
-    ("cosine", "n"),
-    ("like digits of agreement, with its gate", "w"),
-    ("SNR", "n"),
-    ("same decision", "n"),
-)
+_HEADER = (("", ""), ("cosine", "n"), ("nines, and its gate", "w"), ("SNR", "n"), ("agree", "n"))
 
 
 def parity_section(
@@ -25,12 +19,15 @@ def parity_section(
     """One table for every rung, and what the quantized graphs were calibrated on."""
     lead = (
         "Each node is compared on what the FP32 chain feeds it; the answer is compared through the whole chain, so that errors may "
-        "add up. A graph that misses the gate of its precision falls back to the next higher one."
+        "add up. Bars count the nines of the cosine, the mark is the gate; a graph that misses it falls back to the next higher precision."
     )
     rungs = "".join(
-        f"<h3>{escape(rung)}</h3>{table(_HEADER, _rows(rung, records, outputs))}" for rung, records in parity.items()
+        f"<div><h3>{escape(rung)}</h3>{table(_HEADER, _rows(rung, records, outputs))}</div>"
+        for rung, records in parity.items()
     )
-    return section("Parity ladder", lead, f"{rungs or '<p>Nothing was compared.</p>'}{_calibration(calibration)}")
+    return section(
+        "Parity ladder", lead, f'<div class="pair">{rungs or "Nothing was compared."}</div>{_calibration(calibration)}'
+    )
 
 
 def _rows(rung: str, records: Mapping[str, Mapping[str, Any]], outputs: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -43,7 +40,7 @@ def _rows(rung: str, records: Mapping[str, Mapping[str, Any]], outputs: Sequence
         mark = f'<s style="left:{percent(_digits(limit) / _MOST_DIGITS)}"></s>' if limit is not None else ""
         hue = "good" if met and answer else "blue" if met else "bad"
         bar = f'<div class="bar c-{hue}"><i style="width:{percent(_digits(cosine) / _MOST_DIGITS)}"></i>{mark}</div>'
-        title = f"<b>{escape(name)}</b>" + (' <span class="pill c-good">answer</span>' if answer else "")
+        title = f"<b>{escape(name)}</b>" + (' <span class="pill c-good">fused</span>' if answer else "")
         snr = float(record["snr_db"])
         yield (
             title,

@@ -9,7 +9,7 @@ from edgemm.export.report.page import escape, legend, percent, section, table
 
 _HEADER = (
     ("", ""),
-    ("p50, p95, p99", "w"),
+    ("p50, and to p95", "b"),
     ("p50", "n"),
     ("p95", "n"),
     ("p99", "n"),
@@ -26,9 +26,13 @@ def profile_section(profile: Mapping[str, Any]) -> str:
         f"with the same graphs in plain ONNX Runtime {machine['versions']['onnxruntime']}. On a busy machine trust the ratio."
     )
     stages = profile["stages"]
-    widest = max(stage["edgemm"]["p95_us"] for stage in stages)
+    widest = max(stage["edgemm"]["p95_us"] for stage in stages if stage["kind"] != "adapter")
     keys = legend((("blue", "EdgeMM"), ("soft", "bare ONNX Runtime: session.run, nothing else")))
-    return section("Where the time goes", lead, table(_HEADER, _rows(stages, widest)) + keys)
+    return section(
+        "Where the time goes",
+        lead,
+        f'<div class="scroll"><div class="wide">{table(_HEADER, _rows(stages, widest))}</div></div>{keys}',
+    )
 
 
 def _rows(stages: Sequence[Mapping[str, Any]], widest: float) -> Iterator[Sequence[str]]:
@@ -48,7 +52,7 @@ def _rows(stages: Sequence[Mapping[str, Any]], widest: float) -> Iterator[Sequen
 
 
 def _bar(times: Mapping[str, float], widest: float, hue: str) -> str:
-    """p50 solid, up to p95 faint, p99 as a tick at its place or at the edge."""
+    """p50 solid, up to p95 faint; what is slower than everything else together ends at the edge."""
     return (
         f'<div class="bar c-{hue}" style="height:7px"><i class="faint" style="width:{percent(times["p95_us"] / widest)}"></i>'
         f'<i style="width:{percent(times["p50_us"] / widest)}"></i></div>'

@@ -115,26 +115,27 @@ def _top(row: int) -> int:
 
 
 def _histogram(title: str, values: Sequence[float]) -> str:
-    """Up to the 99th percentile, with p50, p95 and p99 in words."""
+    """Of what lies below the 99th percentile, or three times the 95th; p50, p95 and p99 in words."""
     if not values:
         return ""
     ordered = sorted(values)
     p50, p95, p99 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.5, 0.95, 0.99))
-    bins, top = 36, max(p99, 1e-6)
+    bins, top = 40, max(min(p99, 3 * p95), 1e-6)
+    shown = [value for value in ordered if value <= top]
     counts = [0] * bins
-    for value in ordered:
-        if value <= top:
-            counts[min(bins - 1, int(value / top * bins))] += 1
-    tallest = max(counts)
+    for value in shown:
+        counts[min(bins - 1, max(0, int(value / top * bins)))] += 1
+    tallest = max(1, *counts)
     bars = "".join(
-        f'<rect class="fill c-teal" x="{9 * i}" y="{84 - 80 * n / tallest:.1f}" width="7.6" height="{80 * n / tallest:.1f}" rx="1.5"/>'
+        f'<rect class="fill c-teal" x="{12 * i}" y="{104 - 100 * n / tallest:.1f}" width="10" height="{100 * n / tallest:.1f}" rx="2"/>'
         for i, n in enumerate(counts)
     )
+    beyond = f", {len(ordered) - len(shown)} beyond the picture" if len(shown) < len(ordered) else ""
     return (
-        f'<div><h3>{escape(title)}</h3><svg viewBox="0 0 326 102" role="img" aria-label="{escape(title)}">{bars}'
-        f'<text class="soft" x="0" y="99" font-size="11">0</text><text class="soft" x="324" y="99" font-size="11" text-anchor="end">'
-        f'{top:.1f} ms</text></svg><div class="legend">p50 {p50:.2f} ms · p95 {p95:.2f} ms · p99 {p99:.2f} ms · {len(values)} answers'
-        "</div></div>"
+        f'<div><h3>{escape(title)}</h3><svg viewBox="0 0 480 124" role="img" aria-label="{escape(title)}">{bars}'
+        f'<text class="soft" x="0" y="120" font-size="12">0</text><text class="soft" x="478" y="120" font-size="12" text-anchor="end">'
+        f'{top:.3g} ms</text></svg><div class="legend">p50 {p50:.2f} ms · p95 {p95:.2f} ms · p99 {p99:.2f} ms<span>{len(values)} '
+        f"answers{beyond}</span></div></div>"
     )
 
 
@@ -143,15 +144,27 @@ def _questions(intervals: Sequence[Mapping[str, Any]]) -> str:
     if not intervals:
         return ""
     extra = [key for key in intervals[0] if key not in _KNOWN]
-    header = [("from", "n"), *((key, "") for key in extra), ("truth", "n"), ("answer", "n"), ("of its answers", "w")]
+    header = [
+        ("from", "n"),
+        ("truth", "n"),
+        ("answer", "n"),
+        ("right, of its answers", "b"),
+        *((key, _kind(intervals, key)) for key in extra),
+    ]
     rows = []
     for interval in intervals:
         right = interval["said"] == interval["answer"]
-        mark = f'<span class="{"right" if right else "wrong"}">{escape(str(interval["said"] or "–"))} {"✓" if right else "✗"}</span>'
-        portion = float(interval["share"])
-        bar = f'<div class="bar c-{"good" if right else "bad"}"><i style="width:{percent(portion)}"></i></div>'
+        mark, style = ("✓", "right") if right else ("✗", "wrong")
+        said = escape("–" if interval["said"] is None else str(interval["said"]))
+        bar = f'<div class="bar c-{"good" if right else "bad"}"><i style="width:{percent(float(interval["share"]))}"></i></div>'
         told = [escape("–" if interval.get(key) is None else str(interval[key])) for key in extra]
+        truth = f"<b>{escape(str(interval['answer']))}</b>"
         rows.append(
-            [f"{interval['from_ms'] / 1000:.1f} s", *told, f"<b>{escape(str(interval['answer']))}</b>", mark, bar]
+            [f"{interval['from_ms'] / 1000:.1f} s", truth, f'<span class="{style}">{said} {mark}</span>', bar, *told]
         )
     return f"<h3>Questions</h3>{table(header, rows)}"
+
+
+def _kind(intervals: Sequence[Mapping[str, Any]], key: str) -> str:
+    """Long texts get room."""
+    return "t" if any(len(str(interval.get(key))) > 16 for interval in intervals) else ""

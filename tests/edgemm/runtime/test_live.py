@@ -155,9 +155,7 @@ def test_one_monolithic_node(one_node):
     with edgemm.open(one_node) as model:
         live = model.live()
         a, b = np.array([1, 2, 3], np.float32), np.array([0, 0, 9], np.float32)
-        nothing = live.push("a", a, 0)
-        assert nothing is not None
-        assert nothing.outputs == {}
+        assert live.push("a", a, 0) is None, "not yet: the node needs both"
         result = live.push("b", b, 1)
         assert result.outputs["answer"].label == "z"
         assert model.infer(a=a, b=b).outputs["answer"].scores.tolist() == [1, 2, 12]
