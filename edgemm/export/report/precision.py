@@ -10,7 +10,7 @@ from edgemm.export.report.page import escape, percent, section, share, table
 from edgemm.runtime.parity import GATES
 
 _MOST_DIGITS = 7.0
-_HEADER = (("", ""), ("cosine", "n"), ("nines, and its gate", "w"), ("SNR", "n"), ("agree", "n"))
+_HEADER = (("", ""), ("cosine", "n"), ("nines, gate", "w"), ("SNR", "n"), ("agree", "n"))
 
 
 def parity_section(

@@ -53,7 +53,7 @@ class SoundSampler:
     clips: Clips
     training: Training = field(
         default_factory=lambda: Training(
-            steps=1300, batch=96, learning_rate=4e-3, weight_decay=0.01, label_smoothing=0.05
+            steps=1500, batch=96, learning_rate=4e-3, weight_decay=0.01, label_smoothing=0.05
         )
     )
     mixing: float = 0.5

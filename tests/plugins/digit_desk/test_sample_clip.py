@@ -49,10 +49,13 @@ def answers(bundle, *, shift_s=0.0, sound=True):
         inputs = {"image": str(CLIP), "text": str(HERE / "clip.srt")}
         if sound:
             build = default_host().load("source", "media_file")
-            inputs["audio"] = Shifted(build(str(CLIP), {"audio": model.graph.inputs["audio"]}, {}), int(shift_s * SECOND))
+            inputs["audio"] = Shifted(
+                build(str(CLIP), {"audio": model.graph.inputs["audio"]}, {}), int(shift_s * SECOND)
+            )
         with edgemm.stream(model, inputs, realtime=False) as results:
             return [
-                (r.at_ns / SECOND, r.outputs["answer"].label if r.outputs else None, r.inputs["audio"].state) for r in results
+                (r.at_ns / SECOND, r.outputs["answer"].label if r.outputs else None, r.inputs["audio"].state)
+                for r in results
             ]
 
 

@@ -1,0 +1,87 @@
+"""The shipped model on what it never met in training: images, voices, a speech engine, paraphrases, and a long generated stream.
+
+Fetches the handwritten digits and synthesizes the test voices once, into build/data (or $EDGEMM_DATA).
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+
+import edgemm
+from edgemm.errors import EdgeMMError
+
+pytest.importorskip("av", reason="needs the media extra: pip install 'edgemm[media]'")
+pytest.importorskip("espeakng_loader", reason="needs the train extra: pip install 'edgemm[train]'")
+
+HERE = Path(str(files("edgemm_plugins.digit_desk")))
+WEIGHTS = HERE / "weights.safetensors"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not WEIGHTS.exists(), reason="the checkpoint does not ship here"),
+]
+ROWS = 2000
+
+
+@pytest.fixture(scope="module")
+def data():
+    from edgemm_plugins.digit_desk.digits import load_digits
+    from edgemm_plugins.digit_desk.speech import prepare_speech
+
+    folder = Path(os.environ.get("EDGEMM_DATA") or Path(__file__).parents[3] / "build" / "data")
+    try:
+        load_digits(folder / "digits")
+        missing = prepare_speech(folder / "speech", engines=("espeak", "flite"))
+    except EdgeMMError as error:
+        pytest.skip(f"the test data cannot be had here: {error}")
+    if "espeak" in missing:
+        pytest.skip(f"no test voices: {missing['espeak']}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    path = tmp_path_factory.mktemp("unseen") / "desk.edgemm"
+    edgemm.export(WEIGHTS, path, device="cpu", calibration=HERE / "calibration.npz")
+    return path
+
+
+@pytest.fixture(scope="module")
+def in_fp32(data):
+    torch.set_num_threads(1)
+    return edgemm.evaluate(WEIGHTS, data=data, count=ROWS)
+
+
+def test_the_model_reaches_every_bar_on_unseen_data(in_fp32):
+    assert in_fp32.passed, str(in_fp32)
+    assert {result.name for result in in_fp32.sets} >= {"centred", "varied"}
+    needs_both = [g for g in in_fp32.sets[0].groups if g.without["image"] < 0.9 and g.without["audio"] < 0.9]
+    assert len(needs_both) >= 0.7 * len(in_fp32.sets[0].groups), "most instructions need the image and the sound"
+
+
+def test_int8_stays_within_a_point(in_fp32, data, bundle):
+    in_int8 = edgemm.evaluate(bundle, data=data, count=ROWS, variant="int8")
+    for full, quantized in zip(in_fp32.sets, in_int8.sets, strict=True):
+        assert quantized.accuracy >= full.accuracy - 0.01, (
+            f"{full.title}: {full.accuracy:.4f} -> {quantized.accuracy:.4f}"
+        )
+
+
+def test_a_stream_of_two_hundred_unseen_questions(data, bundle, tmp_path):
+    from edgemm_plugins.digit_desk.make_clip import write_stream
+    from edgemm_plugins.digit_desk.scoring import read_truth, score_stream
+    from edgemm_plugins.digit_desk.speech import held_out_voices
+    from edgemm_plugins.digit_desk.task import build
+
+    task = build(data)
+    clip = tmp_path / "stream.mp4"
+    write_stream(task, held_out_voices(task.speech_folder), clip, 200, 2000)
+    inputs = {"image": str(clip), "audio": str(clip), "text": str(clip.with_suffix(".srt"))}
+    with edgemm.stream(bundle, inputs, realtime=False) as results:
+        score = score_stream(results, read_truth(clip.with_suffix(".jsonl")))
+    assert len(score.intervals) >= 200
+    assert score.interval_accuracy >= 0.93, f"{score.interval_accuracy:.3f}"
