@@ -36,6 +36,8 @@ __all__ = ["Trainable", "TrainingRecord", "train_encoder", "train_fusion", "trai
 
 GRADIENT_LIMIT = 5.0
 ENCODE_BATCH = 256
+MOST_TRIES = 20
+CLEAR = 0.9  # a target with less than this on one class was mixed
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
 
 
@@ -200,16 +202,28 @@ class _Encoded:
 def _encode(
     name: str, encoder: nn.Module, task: Task, how: FusionTraining, generator: torch.Generator, progress: Progress
 ) -> _Encoded:
-    """Encode fresh training examples of one input, augmented as in its own training."""
+    """Encode fresh training examples of one input, augmented as in its own training.
+
+    Examples that were mixed of two classes are left out: they help an encoder, but no answer follows from them.
+    """
     sampler, count = task.sampler(name), how.samples[name]
     encoder.eval()
     encoder.training = True  # applies its augmentation, while its norms and dropouts stay as they will run
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     with _augmented(encoder, task.augment(name)), torch.no_grad():
-        for start in range(0, count, ENCODE_BATCH):
-            raw, target = sampler.batch(min(ENCODE_BATCH, count - start), generator)
-            parts.append((*encoder(raw), target.argmax(1)))
-            progress(f"encoding {name}", min(count, start + ENCODE_BATCH), count, "")
+        encoded = tries = 0
+        while encoded < count:
+            tries += 1
+            if tries > MOST_TRIES * count // ENCODE_BATCH + MOST_TRIES:
+                raise UsageError(
+                    f"the sampler of '{name}' draws hardly any example of one class alone: {encoded} of {count}"
+                )
+            raw, target = sampler.batch(min(ENCODE_BATCH, count), generator)
+            clear = target.amax(1) > CLEAR
+            if clear.any():
+                parts.append((*encoder(raw[clear]), target[clear].argmax(1)))
+            encoded += int(clear.sum())
+            progress(f"encoding {name}", min(count, encoded), count, "")
     encoder.eval()
     tokens, valid, labels = (torch.cat(part) for part in zip(*parts, strict=True))
     return _Encoded(tokens, valid, labels)

@@ -40,20 +40,21 @@ def spoken() -> Clips:
     return tones(["anna", "bert"], "espeak")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def drawn() -> Digits:
     """Forty images for training and forty for testing."""
     return Digits(*bars(40), *bars(40))
 
 
-@pytest.fixture
-def desk(tmp_path: Path, drawn: Digits) -> DigitDesk:
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory: pytest.TempPathFactory, drawn: Digits) -> DigitDesk:
     """The task on drawn digits, with speech files for two training voices, one held out, and one other engine."""
-    folder = tmp_path / "speech"
+    data = tmp_path_factory.mktemp("desk")
+    folder = data / "speech"
     folder.mkdir()
     for engine, voices in (("espeak", ["anna", "bert", HELD_OUT_ESPEAK_VARIANTS[0]]), ("flite", ["slt"])):
         clips = tones(voices, engine)
         np.savez(folder / f"{engine}.npz", format=np.int64(1), **vars(clips))
-    task = DigitDesk(tmp_path)
+    task = DigitDesk(data)
     task.__dict__["digits"] = drawn  # in place of the download
     return task
