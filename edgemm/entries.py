@@ -99,9 +99,15 @@ class QuantizerEntry(Entry):
 
 @dataclass(frozen=True)
 class RunnerEntry(Entry):
-    """`factory(path, options) -> edgemm.interfaces.Runner`, for files that end in one of `formats`."""
+    """`factory(content, options) -> edgemm.interfaces.Runner`, for files that end in one of `formats`.
+
+    `content` is the file's bytes, already compared with its hash; `options` are `graph` (its name), `variant` and `record` (what the
+    manifest says of the two). `fit(variant) -> edgemm.interfaces.RunnerFit` says, loading nothing, whether this machine could run it; it is what
+    makes a runner eligible when nobody asked for a variant by name.
+    """
 
     formats: tuple[str, ...] = ()
+    fit: str = ""
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,19 @@ class Runner(Protocol):
         """Release the device's memory."""
 
 
+@dataclass(frozen=True)
+class RunnerFit:
+    """Whether this machine could run a variant.
+
+    Attributes:
+        problem: why not, with the remedy; "" when it could.
+        exact: the library here is the very version that wrote it.
+    """
+
+    problem: str = ""
+    exact: bool = False
+
+
 Feeds = Mapping[str, "np.ndarray"]
 
 

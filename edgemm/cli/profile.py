@@ -24,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("bundle", metavar="BUNDLE", type=Path)
     parser.add_argument("--variant", default="auto", help="a target key, or a precision or device that means one")
+    parser.add_argument(
+        "--trust-engines",
+        action="store_true",
+        help="load the bundle's engines, which are native code: only if you trust its origin",
+    )
     parser.add_argument("--runs", type=int, default=300, help="measured runs of each (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -32,7 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, and print the table."""
     import edgemm
 
-    report = edgemm.profile(arguments.bundle, variant=arguments.variant, runs=arguments.runs)
+    report = edgemm.profile(
+        arguments.bundle, variant=arguments.variant, runs=arguments.runs, trust_engines=arguments.trust_engines
+    )
     if arguments.json:
         print_json(report.to_json())
     else:

@@ -44,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where an input comes from; once per input",
     )
     parser.add_argument("--variant", default="auto", help="a target key, or a precision or device that means one")
+    parser.add_argument(
+        "--trust-engines",
+        action="store_true",
+        help="load the bundle's engines, which are native code: only if you trust its origin",
+    )
     parser.add_argument("--fast", action="store_true", help="read recordings as fast as they can be computed")
     parser.add_argument("--seconds", metavar="N", type=float, help="stop after N seconds")
     parser.add_argument(
@@ -78,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edgemm.runtime.opening import check_inputs
 
     inputs = inputs_from_words(arguments.input)
-    with edgemm.open(arguments.bundle, variant=arguments.variant) as model:
+    with edgemm.open(arguments.bundle, variant=arguments.variant, trust_engines=arguments.trust_engines) as model:
         check_inputs(model, inputs)
         name = "json_lines" if arguments.json else "terminal"
         sink = default_host().load("sink", name)(model, {"title": model.name})

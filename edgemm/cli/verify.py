@@ -24,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EXAMPLES
     parser.add_argument("bundle", metavar="BUNDLE", type=Path)
+    parser.add_argument(
+        "--trust-engines",
+        action="store_true",
+        help="load the bundle's engines, which are native code: only if you trust its origin",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -31,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the ladder; 1 when a rung is broken."""
     import edgemm
 
-    report = edgemm.verify(arguments.bundle)
+    report = edgemm.verify(arguments.bundle, trust_engines=arguments.trust_engines)
     if arguments.json:
         print_json(report.to_json())
     else:

@@ -195,7 +195,9 @@ class _Encoded:
     labels: Tensor
 
     def draw(self, count: int, generator: torch.Generator) -> _Encoded:
-        rows = torch.randint(len(self.labels), (count,), generator=generator)
+        """Draw rows, every class equally often: a sampler shows what is hard for an encoder more often than fusion needs."""
+        share = 1.0 / torch.bincount(self.labels).float()[self.labels]
+        rows = torch.multinomial(share, count, replacement=True, generator=generator)
         return _Encoded(self.tokens[rows], self.valid[rows], self.labels[rows])
 
 

@@ -30,7 +30,7 @@ from edgemm.runtime.opening import open as open_bundle
 
 __all__ = ["Profile", "profile"]
 
-_PER_ROUND = 20
+_PER_ROUND = 10
 _WARM = 5
 _FRAME = (480, 640)  # a usual camera's
 _STEP_NS = 33_000_000
@@ -40,7 +40,14 @@ _Times = dict[str, list[int]]
 _Way = Callable[[int, _Times], None]
 
 
-def profile(bundle: str | Path | Model, *, variant: str = "auto", runs: int = 200, threads: int = 1) -> Profile:
+def profile(
+    bundle: str | Path | Model,
+    *,
+    variant: str = "auto",
+    runs: int = 200,
+    threads: int = 1,
+    trust_engines: bool = False,
+) -> Profile:
     """Measure a bundle on this machine; takes a second or a few.
 
     Args:
@@ -48,6 +55,7 @@ def profile(bundle: str | Path | Model, *, variant: str = "auto", runs: int = 20
         variant: as in `open`.
         runs: measured runs of each way, in rounds that take turns.
         threads: as in `open`.
+        trust_engines: as in `open`.
 
     Raises:
         UsageError: fewer than one run.
@@ -56,7 +64,11 @@ def profile(bundle: str | Path | Model, *, variant: str = "auto", runs: int = 20
     if runs < 1:
         raise UsageError(f"runs must be at least 1, got {runs}")
     started_ns = perf_counter_ns()
-    model = bundle if isinstance(bundle, Model) else open_bundle(bundle, variant=variant, threads=threads)
+    model = (
+        bundle
+        if isinstance(bundle, Model)
+        else open_bundle(bundle, variant=variant, threads=threads, trust_engines=trust_engines)
+    )
     load_ms = None if model is bundle else (perf_counter_ns() - started_ns) / 1e6
     try:
         return _profile(model, runs, load_ms)
@@ -66,7 +78,7 @@ def profile(bundle: str | Path | Model, *, variant: str = "auto", runs: int = 20
 
 
 def _profile(model: Model, runs: int, load_ms: float | None) -> Profile:
-    rows = _test_rows(model.bundle, model.graph)
+    rows = _most_usable(model, _test_rows(model.bundle, model.graph))
     before = machine_facts()
     adapters = _take_turns({"edgemm": _adapters(model, rows)}, runs)["edgemm"]
     ways = {"edgemm": _streamed(model, rows), "bare": _bare(model, rows), "floor": _floor(model, rows[0])}
@@ -118,18 +130,21 @@ def _streamed(model: Model, rows: Sequence[Mapping[str, np.ndarray]]) -> _Way:
     def run(index: int, times: _Times) -> None:
         nonlocal now_ns
         now_ns += _STEP_NS
+        total = 0
         started = before = perf_counter_ns()
         for name, tensor in rows[index % len(rows)].items():
             live.ports[name].take(tensor, now_ns)
         for name, slot in live.nodes.items():
             slot.run(now_ns)
-            after = perf_counter_ns()
-            times.setdefault(f"node {name}", []).append(after - before)
+            spent = perf_counter_ns() - before
+            total += spent
+            if not slot.skipped:
+                times.setdefault(f"node {name}", []).append(spent)
             before = perf_counter_ns()
         live.answer(now_ns, started)
-        after = perf_counter_ns()
-        times.setdefault("result", []).append(after - before)
-        times.setdefault(_TOTAL, []).append(after - started)
+        spent = perf_counter_ns() - before
+        times.setdefault("result", []).append(spent)
+        times.setdefault(_TOTAL, []).append(total + spent)
 
     return run
 
@@ -139,15 +154,21 @@ def _bare(model: Model, rows: Sequence[Mapping[str, np.ndarray]]) -> _Way:
 
     def run(index: int, times: _Times) -> None:
         values: dict[str, np.ndarray] = {f"{INPUT}.{name}": value for name, value in rows[index % len(rows)].items()}
+        unusable: set[str] = set()
         total = 0
         for node, call, constants in plans:
-            feeds = {name: values[edge] for name, edge in node.reads.items()} | constants
+            if not _can_run(node, unusable):
+                continue
+            _mask(node, constants, unusable)
+            feeds = constants | {name: values[edge] for name, edge in node.reads.items() if edge in values}
             before = perf_counter_ns()
             outputs = call(feeds)
             spent = perf_counter_ns() - before
             times.setdefault(f"node {node.name}", []).append(spent)
             total += spent
             values.update((f"{node.name}.{name}", value) for name, value in zip(node.outputs, outputs, strict=True))
+            if node.usable and not values[f"{node.name}.{node.usable}"].any():
+                unusable.add(node.name)
         times.setdefault(_TOTAL, []).append(total)
 
     return run
@@ -156,18 +177,25 @@ def _bare(model: Model, rows: Sequence[Mapping[str, np.ndarray]]) -> _Way:
 def _floor(model: Model, row: Mapping[str, np.ndarray]) -> _Way:
     graphs = []
     buffers = {}
+    unusable: set[str] = set()
     for node in model.graph.nodes:
+        if not _can_run(node, unusable):
+            continue
         graph = repeated(model.runners[node.graph])
         buffer = buffers[node.name] = graph.new_buffer()
+        constants = _constants(model, node)
+        _mask(node, constants, unusable)
+        for name, value in constants.items():
+            graph.feed(name, value)
         for name, edge in node.reads.items():
             owner, _, tensor = edge.partition(".")
             if owner == INPUT:
                 graph.feed(name, row[tensor])
-            else:
+            elif owner in buffers:
                 graph.link(name, buffers[owner], model.graph.node(owner).outputs.index(tensor))
-        for name, value in _constants(model, node).items():
-            graph.feed(name, value)
         graph.run(buffer)
+        if node.usable and not buffer.values[node.outputs.index(node.usable)].any():
+            unusable.add(node.name)
         graphs.append((node.name, graph, buffer))
 
     def run(index: int, times: _Times) -> None:
@@ -214,16 +242,30 @@ def _plain(model: Model, node: Node) -> Callable[[dict[str, np.ndarray]], list[n
 
 
 def _constants(model: Model, node: Node) -> dict[str, np.ndarray]:
-    """What a node reads beside edges: everything present, nothing aged, state at a stream's start."""
-    constants: dict[str, np.ndarray] = {}
+    """What a node reads beside edges, everything present, nothing aged, state at a stream's start; and zeros for edges without a value."""
+    specs = {spec.name: spec for spec in model.runners[node.graph].inputs}
+    unfed = (*node.reads, *node.state.values())
+    constants = {name: np.zeros(specs[name].with_batch(1), specs[name].dtype) for name in unfed}
     if node.presence:
         constants[node.presence] = np.ones((1, len(node.members)), np.float32)
     if node.age:
         constants[node.age] = np.zeros((1, len(node.members)), np.float32)
-    specs = {spec.name: spec for spec in model.runners[node.graph].inputs}
-    for name in node.state.values():
-        constants[name] = np.zeros(specs[name].with_batch(1), specs[name].dtype)
     return constants
+
+
+def _can_run(node: Node, unusable: set[str]) -> bool:
+    """As in a stream: a node that masks runs with anything usable, another one needs everything."""
+    usable = [owner not in unusable for owner in node.owners()]
+    if (any if node.presence else all)(usable):
+        return True
+    unusable.add(node.name)
+    return False
+
+
+def _mask(node: Node, constants: Mapping[str, np.ndarray], unusable: set[str]) -> None:
+    """Presence as a stream would give it: what an encoder did not recognise is masked, which changes how long a fusion takes."""
+    if node.presence:
+        constants[node.presence][0] = [member not in unusable for member in node.members]
 
 
 def _test_rows(bundle: Bundle, graph: ModelGraph) -> list[dict[str, np.ndarray]]:
@@ -239,6 +281,12 @@ def _test_rows(bundle: Bundle, graph: ModelGraph) -> list[dict[str, np.ndarray]]
         }
     count = min(len(tensor) for tensor in tensors.values())
     return [{name: np.ascontiguousarray(tensor[i : i + 1]) for name, tensor in tensors.items()} for i in range(count)]
+
+
+def _most_usable(model: Model, rows: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+    """Rows in which most nodes find something, so that every node has work."""
+    found = [sum(model.run(row)[1].values()) for row in rows]
+    return [row for row, count in zip(rows, found, strict=True) if count == max(found)]
 
 
 def _raw(spec: InputSpec, tensor: np.ndarray) -> object:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from edgemm.adapters import make_adapter
 from edgemm.bundle.files import Bundle
-from edgemm.bundle.manifest import Variant
-from edgemm.errors import BundleError, InputError, MissingDependencyError, UnknownNameError, UsageError
+from edgemm.errors import EdgeMMError, InputError, UnknownNameError, UsageError
 from edgemm.graph import INPUT
 from edgemm.interfaces import Runner
-from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
+from edgemm.runtime.choosing import REFERENCE, choices, load_runners
 from edgemm.runtime.results import ABSENT, LIVE, InputState, Result
 from edgemm.runtime.single_pass import SinglePass
 
@@ -23,22 +22,26 @@ if TYPE_CHECKING:
 
     from edgemm.runtime.live import Live
 
-REFERENCE = "cpu.onnxruntime.fp32"
+__all__ = ["REFERENCE", "Model", "check_inputs", "open"]
 
 
-def open(bundle: str | Path, *, variant: str = "auto", threads: int = 1) -> Model:  # noqa: A001
+def open(bundle: str | Path, *, variant: str = "auto", threads: int = 1, trust_engines: bool = False) -> Model:  # noqa: A001
     """Open a bundle for `infer`, `live` and `edgemm.stream`.
 
     Args:
         bundle: folder or zip.
-        variant: a target key, or a precision or device that means one; `auto` takes the FP32 reference for this CPU.
+        variant: a target key, or a precision or device that means one; `auto` takes the FP32 reference for this CPU, or, with
+            `trust_engines`, engines that fit this machine's GPU.
         threads: threads of each graph's session.
+        trust_engines: engines are native code, which runs with the caller's rights: they are loaded only when this is True.
 
     Raises:
         BundleError: truncated, changed or of another version; nothing of it is run then.
         UnknownNameError: there is no such variant.
+        UsageError: it holds engines, and `trust_engines` is False.
+        MissingDependencyError: what runs that variant is not installed here.
     """
-    return Model(Bundle(bundle), variant=variant, threads=threads)
+    return Model(Bundle(bundle), variant=variant, threads=threads, trust_engines=trust_engines)
 
 
 class Model:
@@ -52,21 +55,10 @@ class Model:
         variant_reason: why it was chosen.
     """
 
-    def __init__(self, bundle: Bundle, *, variant: str = "auto", threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, *, variant: str = "auto", threads: int = 1, trust_engines: bool = False) -> None:
         self.bundle = bundle
-        manifest = bundle.manifest
-        self.graph = manifest.model
-        self.variant, self.variant_reason = _choose(bundle, variant)
-        chosen = manifest.variants[self.variant]
-        self.runners: dict[str, Runner] = {
-            name: _load(bundle, chosen, name, threads) for name in self.graph.graph_names
-        }
-        for name, runner in self.runners.items():
-            if tuple(runner.inputs) != manifest.graphs[name].inputs:
-                raise BundleError(
-                    f"{bundle.path}: graph '{name}' of variant '{self.variant}' takes {_listed(runner.inputs)}, "
-                    f"the manifest says {_listed(manifest.graphs[name].inputs)}"
-                )
+        self.graph = bundle.manifest.model
+        self.variant, self.variant_reason, self.runners = _load(bundle, variant, threads, trust_engines)
         self.adapters = {name: make_adapter(name, spec) for name, spec in self.graph.inputs.items()}
         self.labels = {name: output.labels for name, output in self.graph.outputs.items()}
 
@@ -148,35 +140,22 @@ class Model:
         return states
 
 
-def _choose(bundle: Bundle, wanted: str) -> tuple[str, str]:
-    manifest = bundle.manifest
-    if wanted != "auto":
-        return manifest.find_variant(wanted), "asked for"
-    if REFERENCE in manifest.variants:
-        return REFERENCE, "the FP32 reference, which every CPU runs"
-    raise BundleError(f"{bundle.path}: has no '{REFERENCE}' variant; it has {', '.join(manifest.variants)}")
-
-
-def _load(bundle: Bundle, variant: Variant, graph: str, threads: int) -> Runner:
-    path = variant.files[graph]
-    if variant.backend == "onnxruntime":
-        return OnnxRuntimeRunner(bundle.read(path), graph, threads=threads)
-    from edgemm.host import default_host
-
-    suffix = path.rpartition(".")[2]
-    for registered in default_host().entries("runner").values():
-        if suffix in getattr(registered.entry, "formats", ()):
-            factory = default_host().resolve(registered, registered.entry.factory)
-            runner: Runner = factory(bundle.read(path), {"graph": graph, "variant": variant})
-            return runner
-    raise MissingDependencyError(
-        f"variant of {variant.device} holds {variant.backend} engines, and no installed plugin runs '.{suffix}' files; "
-        f"run the bundle on the CPU instead: --variant {REFERENCE}"
-    )
-
-
-def _listed(specs: Any) -> str:
-    return "; ".join(f"{spec.name} {spec}" for spec in specs)
+def _load(bundle: Bundle, wanted: str, threads: int, trust_engines: bool) -> tuple[str, str, dict[str, Runner]]:
+    """The first choice that can be loaded: (target key, why, graph -> runner)."""
+    failed = ""
+    for choice in choices(bundle, wanted, trust_engines):
+        files = bundle.manifest.variants[choice.key].files
+        # read outside of what may fail: a file that was changed is an error, not a reason to take another variant
+        contents = {graph: bundle.read(files[graph]) for graph in bundle.manifest.model.graph_names}
+        try:
+            runners = load_runners(bundle, choice.key, contents, threads)
+        except EdgeMMError as error:
+            if choice.last:
+                raise
+            failed += f"; '{choice.key}' could not be loaded: {str(error).splitlines()[0]}"
+            continue
+        return choice.key, choice.reason + failed, runners
+    raise AssertionError("the last choice is loaded or raises")
 
 
 def check_inputs(model: Model, inputs: Mapping[str, Any]) -> None:

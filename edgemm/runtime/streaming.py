@@ -41,6 +41,7 @@ def stream(
     seconds: float | None = None,
     variant: str = "auto",
     threads: int = 1,
+    trust_engines: bool = False,
     allow_missing: bool = False,
 ) -> Stream:
     """Stream inputs through a bundle.
@@ -59,6 +60,7 @@ def stream(
         seconds: end after so much stream time.
         variant: as in `open`.
         threads: as in `open`.
+        trust_engines: as in `open`.
         allow_missing: go on without a source that cannot be opened at all, instead of raising; a source that breaks down later never
             ends the stream.
 
@@ -67,7 +69,11 @@ def stream(
         BundleError: as `open`.
     """
     own = not isinstance(bundle, Model)
-    model = open_bundle(bundle, variant=variant, threads=threads) if not isinstance(bundle, Model) else bundle
+    model = (
+        bundle
+        if isinstance(bundle, Model)
+        else open_bundle(bundle, variant=variant, threads=threads, trust_engines=trust_engines)
+    )
     try:
         check_inputs(model, inputs)
         sources = sources_from_inputs(model.graph.inputs, inputs)
@@ -95,6 +101,7 @@ class Stream:
         model: what runs.
         failures: input -> why its source broke down.
         newest: input -> the packet that the model took last, for views.
+        started_ns: when it started, on `time.monotonic_ns()`; results count from there.
     """
 
     def __init__(
@@ -123,7 +130,7 @@ class Stream:
         self._mailbox = Mailbox(self._on_drop)
         self._live = model.live()
         self._outlet = Outlet(consumers, sinks, observer, block=not self._realtime, on_finished=self._mailbox.stop)
-        self._start_ns = monotonic_ns()
+        self.started_ns = monotonic_ns()
         for source in self._sources:
             for key, limits in _channels(source, model):
                 self._mailbox.open(key, limits)
@@ -204,7 +211,7 @@ class Stream:
             for packet in source.packets(lambda: self._mailbox.stopped):
                 delivered = True
                 if source.live:
-                    at_ns = max(0, packet.captured_ns - self._start_ns)
+                    at_ns = max(0, packet.captured_ns - self.started_ns)
                     packet = Packet(packet.input, packet.value, at_ns, packet.sequence)  # noqa: PLW2901
                 elif self._realtime:
                     self._pace(packet.captured_ns)
@@ -223,7 +230,7 @@ class Stream:
 
     def _now_ns(self) -> int:
         """Time since the stream's start."""
-        return monotonic_ns() - self._start_ns
+        return monotonic_ns() - self.started_ns
 
     def _source_failed(self, source: Source, error: Exception, delivered: bool) -> None:
         for name in source.inputs:

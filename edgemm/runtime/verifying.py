@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from edgemm.bundle.files import Bundle
 from edgemm.errors import BundleError, EdgeMMError
 from edgemm.graph import ModelGraph
+from edgemm.interfaces import Runner
 from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
 from edgemm.runtime.opening import Model
 from edgemm.runtime.parity import GATES, Parity, compare
@@ -55,10 +57,14 @@ class Verification:
         return "\n".join(lines)
 
 
-def verify(bundle: str | Path) -> Verification:
+def verify(bundle: str | Path, *, trust_engines: bool = False) -> Verification:
     """Check every hash, then run the test vectors through every variant that this machine can run.
 
-    Engines whose runner is not here are checked by the ONNX graphs they were compiled from, unoptimised, on the CPU.
+    Engines that are not trusted, or whose runner is not here, are checked by the ONNX graphs they were compiled from, unoptimised, on the CPU.
+
+    Args:
+        bundle: folder or zip.
+        trust_engines: as in `open`.
 
     Raises:
         BundleError: a file is missing, truncated or changed.
@@ -69,14 +75,18 @@ def verify(bundle: str | Path) -> Verification:
     graph = opened.manifest.model
     tensors = {name: vectors[f"input.{name}"] for name in graph.inputs}
     for key, variant in opened.manifest.variants.items():
+        runners: Mapping[str, Runner]
         try:
-            model = Model(opened, variant=key)
-            runners = dict(model.runners)
+            runners = Model(opened, variant=key, trust_engines=trust_engines).runners
         except EdgeMMError as error:
             found.skipped[key] = str(error)
             sources = variant.sources or variant.files
             runners = {g: OnnxRuntimeRunner(opened.read(sources[g]), g, optimise=False) for g in graph.graph_names}
-        parities = _compare(graph, vectors, SinglePass(graph, runners, tensors))
+        try:
+            parities = _compare(graph, vectors, SinglePass(graph, runners, tensors))
+        finally:
+            for runner in runners.values():
+                runner.close()
         found.parity[key] = {name: parity.to_json() for name, parity in parities.items()}
         gate = GATES[variant.precision]
         # eight rows: one changed answer is an eighth, so agreement is reported, and the gate is on the numbers

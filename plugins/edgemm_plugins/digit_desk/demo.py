@@ -11,18 +11,15 @@ import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgemm.errors import MissingDependencyError, UsageError
-from edgemm.interfaces import Observer
 from edgemm_plugins.digit_desk.scoring import OUTPUT, StreamScore, read_truth, score_stream
 
 if TYPE_CHECKING:
     from edgemm.export.exporting import ExportSummary
-    from edgemm.interfaces import Packet
     from edgemm.profiling.profiling import Profile
     from edgemm.runtime.opening import Model
     from edgemm.runtime.results import Result
@@ -176,17 +173,9 @@ def play(bundle: Path, clip: Path, variant: str, *, realtime: bool) -> Streamed:
     inputs = {"image": clip, "audio": clip, "text": clip.with_suffix(".srt")}
     results: list[Result] = []
     with edgemm.open(bundle, variant=variant) as model:
-        view = _view(model) if realtime else None
-        observer = _Telling(view)
-        with edgemm.stream(model, inputs, observer=observer, realtime=realtime) as stream:
-            try:
-                for result in stream:
-                    results.append(result)
-                    if view is not None:
-                        _show(view, stream.newest, result)
-            finally:
-                if view is not None:
-                    view.close()
+        sinks = [_view(model)] if realtime else []
+        with edgemm.stream(model, inputs, on_result=results.append, sinks=sinks, realtime=realtime) as stream:
+            stream.wait()
         for name, reason in stream.failures.items():
             raise UsageError(f"the clip's input '{name}' broke down: {reason}")
         score = score_stream(results, read_truth(clip.with_suffix(".jsonl")))
@@ -194,9 +183,7 @@ def play(bundle: Path, clip: Path, variant: str, *, realtime: bool) -> Streamed:
             variant=model.variant,
             score=score,
             compute_ms=[result.compute_ms for result in results],
-            age_ms=[(result.timings[2] - observer.started_ns - result.at_ns) / 1e6 for result in results]
-            if realtime
-            else [],
+            age_ms=[(r.timings[2] - stream.started_ns - r.at_ns) / 1e6 for r in results] if realtime else [],
             seconds=results[-1].at_ns / 1e9 if results else 0.0,
             results=[_moment(result) for result in results],
             drops=stream.drops,
@@ -241,32 +228,6 @@ def _view(model: Model) -> Any:
     return default_host().load("sink", "terminal")(model, {"title": f"{model.name}, {model.variant}"})
 
 
-def _show(view: Any, newest: Mapping[str, Packet], result: Result) -> None:
-    for packet in list(newest.values()):
-        view.on_packet(packet)
-    view.write(result)
-
-
-class _Telling(Observer):
-    """Tells the view of drops and failures, and remembers when the stream's time began."""
-
-    def __init__(self, view: Any) -> None:
-        super().__init__()
-        self.started_ns = 0
-        self._view = view
-
-    def on_start(self, inputs: Sequence[str]) -> None:
-        self.started_ns = monotonic_ns()
-
-    def on_drop(self, input: str, cause: str) -> None:
-        if self._view is not None:
-            self._view.on_drop(input, cause)
-
-    def on_error(self, where: str, error: BaseException) -> None:
-        if self._view is not None:
-            self._view.on_error(where, error)
-
-
 def _write_report(out: Path, bundle: Path, summary: ExportSummary, profile: Profile, streamed: Streamed) -> Path:
     from edgemm.bundle.files import Bundle
     from edgemm.export.report import report_html
@@ -307,7 +268,7 @@ def _last_lines(summary: ExportSummary, profile: Profile, streamed: Sequence[Str
             yield f"dropped    {one.variant:<40} {', '.join(f'{name} {count}' for name, count in one.drops.items())}"
     total = profile.stage("total")
     yield (
-        f"profile    {profile.variant:<40} all nodes once: p50 {total.edgemm.p50_us / 1e3:.2f} ms, {total.ratio} of bare ONNX Runtime"
+        f"profile    {profile.variant:<40} all nodes once: p50 {total.edgemm.p50_us / 1e3:.2f} ms, {total.ratio:.2f} × bare ONNX Runtime"
     )
     yield f"report     {report}"
 

@@ -142,14 +142,14 @@ class DigitDesk:
         minimum: float | None = None,
         ignored: str | None = None,
     ) -> TestSet:
-        """Join random images, sounds and paraphrases; instructions and spoken digits are equally frequent."""
+        """Join random images, sounds and paraphrases; instructions and digits are equally frequent."""
         generator = np.random.default_rng(seed)
-        pictures = generator.permutation(np.resize(np.arange(len(frames[1])), count))
-        heard = generator.permutation(np.resize(np.arange(DIGITS), count))
+        seen, heard = (generator.permutation(np.resize(np.arange(DIGITS), count)) for _ in range(2))
+        pictures = _rows_of_digits(frames[1], seen, generator)
         if ignored == "audio":
             sounds = generator.permutation(np.resize(np.arange(len(words[0])), count))
         else:
-            sounds = np.array([generator.choice(np.flatnonzero(words[1] == digit)) for digit in heard])
+            sounds = _rows_of_digits(words[1], heard, generator)
         asked = generator.permutation(np.resize(np.arange(len(NAMES)), count))
         phrases = held_out_phrases()
         chosen = [int(generator.choice([i for i, (_, label) in enumerate(phrases) if label == k])) for k in asked]
@@ -162,7 +162,7 @@ class DigitDesk:
                 "text": bytes_from_texts([phrases[index][0] for index in chosen]),
             },
             labels={
-                "image": frames[1][pictures].astype(np.int64),
+                "image": seen.astype(np.int64),
                 "audio": heard.astype(np.int64),
                 "text": asked.astype(np.int64),
             },
@@ -170,6 +170,15 @@ class DigitDesk:
             minimum=minimum,
             ignored=ignored,
         )
+
+
+def _rows_of_digits(labels: Rows, digits: Rows, generator: np.random.Generator) -> NDArray[np.int64]:
+    """For each of `digits` a random row that `labels` says to be that digit; none twice while there are others."""
+    rows = np.zeros(len(digits), np.int64)
+    for digit in range(DIGITS):
+        wanted = digits == digit
+        rows[wanted] = np.resize(generator.permutation(np.flatnonzero(labels == digit)), wanted.sum())
+    return rows
 
 
 def posterior_table() -> NDArray[np.float32]:

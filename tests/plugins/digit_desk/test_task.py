@@ -78,6 +78,7 @@ def test_test_sets_hold_what_their_labels_say(sets: list[TestSet]) -> None:
         assert test.inputs["audio"].shape == (48, 8000)
         assert [texts[row.tobytes()] for row in test.inputs["text"]] == test.labels["text"].tolist()
         assert np.bincount(test.labels["text"], minlength=len(NAMES)).tolist() == [6] * len(NAMES)
+        assert set(np.bincount(test.labels["image"])) == set(np.bincount(test.labels["audio"])) == {4, 5}
         assert test.groups == tuple(NAMES[label] for label in test.labels["text"])
 
 

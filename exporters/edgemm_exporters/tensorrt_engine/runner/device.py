@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 
+from edgemm.errors import EdgeMMError
 from edgemm_exporters.tensorrt_engine.runner.failures import OUT_OF_MEMORY, DeviceLostError, cuda_failure
 
 ALIGNMENT = 256  # of every pointer that an engine is given
@@ -113,7 +114,7 @@ class CudaDevice:
         if not pinned:
             return Memory(self._call("cudaMalloc", size), size)
         address = self._call("cudaHostAlloc", size, self._rt.cudaHostAllocDefault)
-        return Memory(address, size, np.frombuffer((ctypes.c_ubyte * size).from_address(address), np.uint8))
+        return Memory(address, size, np.ctypeslib.as_array((ctypes.c_ubyte * size).from_address(address)))
 
     def free(self, memory: Memory) -> None:
         """Give a block back."""
@@ -166,25 +167,25 @@ class CudaDevice:
         if self.lost:
             raise DeviceLostError(self.lost)
         error, *values = getattr(self._rt, function)(*arguments)
-        code = int(error)
-        if code:
-            raise self._failure(function, code)
+        if int(error):
+            raise self._failure(function, error)
         return values[0] if values else None
 
-    def _failure(self, function: str, code: int) -> Exception:
-        text = self._rt.cudaGetErrorString(self._rt.cudaError_t(code))[1]
+    def _failure(self, function: str, error: Any) -> EdgeMMError:
+        code = int(error)
+        text = self._rt.cudaGetErrorString(error)[1]
         what = f"GPU {self._index}: {function} failed"
         if code == OUT_OF_MEMORY:
             answer, *sizes = self._rt.cudaMemGetInfo()
             if not int(answer):
                 what += f" ({sizes[0] / 2**20:.0f} of {sizes[1] / 2**20:.0f} MiB are free)"
-        error = cuda_failure(what, code, text.decode() if isinstance(text, bytes) else str(text))
-        if isinstance(error, DeviceLostError):
-            self.lose(str(error))
-        return error
+        found = cuda_failure(what, code, text.decode() if isinstance(text, bytes) else str(text))
+        if isinstance(found, DeviceLostError):
+            self.lose(str(found))
+        return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def cuda_device(rt: ModuleType, index: int) -> CudaDevice:
     """The process's one object for that GPU, so that all its users know when it is lost."""
     return CudaDevice(rt, index)

@@ -11,7 +11,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -156,7 +156,7 @@ def recorder_for(trt: ModuleType) -> Any:
     return Recorder()
 
 
-@lru_cache(maxsize=None)
+@cache
 def logger_of(trt: ModuleType) -> Any:
     """The process's one `trt.ILogger` for that module, to Python's logging; TensorRT ignores a second one."""
     base: Any = trt.ILogger

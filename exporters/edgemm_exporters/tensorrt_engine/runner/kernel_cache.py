@@ -26,7 +26,7 @@ class KernelCache:
     """
 
     def __init__(self, engine: bytes, version: str, folder: Path | None = None) -> None:
-        folder = user_folder() if folder is None else folder
+        folder = folder or user_folder()
         self.path = folder / f"{version}-{hashlib.sha256(engine).hexdigest()[:32]}.kernels"
         self._kept = b""
 
@@ -63,5 +63,7 @@ class KernelCache:
 
 def user_folder() -> Path:
     """The user's cache folder for compiled kernels."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if not os.path.isabs(root):  # a user without a home
+        root = os.path.join(tempfile.gettempdir(), f"edgemm-{os.getuid()}")
     return Path(root) / "edgemm" / "kernels"

@@ -1,0 +1,685 @@
+"""The runner of TensorRT engines, on an imitated GPU that breaks the test when it is misused (see conftest.py)."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import threading
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from onnxruntime import GraphOptimizationLevel
+from torch import nn
+
+import edgemm
+from edgemm.bundle.files import Bundle
+from edgemm.bundle.manifest import GraphRecord, Variant
+from edgemm.cli.main import main
+from edgemm.errors import BundleError, EdgeMMError, InputError, MissingDependencyError, UsageError
+from edgemm.optional import is_installed
+from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
+from edgemm.tensors import TensorSpec
+from edgemm_exporters.tensorrt_engine.runner import failures, opening
+from edgemm_exporters.tensorrt_engine.runner.failures import DeviceLostError, EngineError
+from edgemm_exporters.tensorrt_engine.runner.opening import fit, open_engine
+
+PLAN = b"plan "
+REFERENCE = "cpu.onnxruntime.fp32"
+RTX = Variant("rtx-4090", "tensorrt_rtx", "1.7.1.116", "fp16", {"net": "net.engine"}, compute_capability=89)
+TRT = Variant("jetson", "tensorrt", "10.3.0", "fp16", {"net": "net.engine"}, compute_capability=89)
+
+
+def onnx_of(nodes, inputs, outputs):
+    graph = helper.make_graph(
+        nodes, "net",
+        [helper.make_tensor_value_info(n, t, s) for n, t, s in inputs],
+        [helper.make_tensor_value_info(n, t, s) for n, t, s in outputs],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+
+
+SUMS = onnx_of(
+    [
+        helper.make_node("Cast", ["frame"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["f", "x"], ["total"]),
+        helper.make_node("Greater", ["total", "x"], ["more"]),
+    ],
+    [("frame", TensorProto.UINT8, ["batch", 3]), ("x", TensorProto.FLOAT, ["batch", 3])],
+    [("total", TensorProto.FLOAT, ["batch", 3]), ("more", TensorProto.BOOL, ["batch", 3])],
+)
+
+
+def feeds(batch=1, seed=0):
+    random = np.random.default_rng(seed)
+    return {
+        "frame": random.integers(0, 255, (batch, 3), np.uint8),
+        "x": random.standard_normal((batch, 3)).astype(np.float32),
+    }
+
+
+def open_sums(variant=RTX, **options):
+    return open_engine(PLAN + SUMS, {"graph": "net", "variant": variant, **options})
+
+
+@pytest.fixture(params=[RTX, TRT], ids=lambda variant: variant.backend)
+def runner(machine, request):
+    opened = open_sums(request.param)
+    yield opened
+    opened.close()
+
+
+# ---- answers
+
+
+def test_it_computes_what_the_graph_does_at_every_batch(machine, runner):
+    reference = OnnxRuntimeRunner(SUMS, "net")
+    for seed, batch in enumerate((1, 8, 1, 3, 3, 8, 2)):
+        given = feeds(batch, seed)
+        expected = reference.run(given)
+        for got, wanted in zip(runner.run(given), expected, strict=True):
+            assert got.dtype == wanted.dtype
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_its_tensors_are_described_in_order(runner):
+    reference = OnnxRuntimeRunner(SUMS, "net")
+    assert (runner.inputs, runner.outputs) == (reference.inputs, reference.outputs)
+
+
+def test_results_belong_to_the_caller(runner):
+    given = feeds(1, 1)
+    first = runner.run(given)
+    kept = [array.copy() for array in first]
+    runner.run(feeds(1, 2))
+    for array, wanted in zip(first, kept, strict=True):
+        np.testing.assert_array_equal(array, wanted)
+        assert array.flags.owndata
+    given["x"][:] = 7
+    np.testing.assert_array_equal(first[0], kept[0])
+
+
+def test_inputs_need_not_be_contiguous(runner):
+    given = {"frame": np.arange(12, dtype=np.uint8).reshape(3, 4).T[:2], "x": np.zeros((2, 6), np.float32)[:, ::2]}
+    np.testing.assert_array_equal(runner.run(given)[0], given["frame"])
+
+
+def test_the_manifests_order_and_names_of_axes_are_kept(machine):
+    total, more = TensorSpec("total", "float32", ("batch", 3)), TensorSpec("more", "bool", ("batch", 3))
+    x, frame = TensorSpec("x", "float32", ("batch", 3)), TensorSpec("frame", "uint8", ("batch", 3))
+    opened = open_sums(record=GraphRecord((x, frame), (more, total)))
+    given = feeds()
+    assert (opened.inputs, opened.outputs) == ((x, frame), (more, total))
+    assert [array.dtype for array in opened.run(given)] == [bool, np.float32]
+    opened.close()
+    for wrong in (
+        GraphRecord((x, TensorSpec("frame", "float32", ("batch", 3))), (more, total)),
+        GraphRecord((x, frame), (more,)),
+        GraphRecord((x, frame), (TensorSpec("more", "bool", ("batch", 4)), total)),
+    ):
+        with pytest.raises(BundleError, match="the manifest says .*edgemm build BUNDLE"):
+            open_sums(record=wrong)
+
+
+# ---- memory, shapes, threads
+
+
+def test_a_thousand_frames_allocate_nothing(machine, runner):
+    allocated = machine.gpu.allocations
+    for number in range(1000):
+        runner.run(feeds(1 + number % 3, number % 7))
+    assert machine.gpu.allocations == allocated
+
+
+def test_shapes_are_set_only_when_they_change(machine, runner):
+    runner.run(feeds(2))
+    calls = machine.gpu.shape_calls
+    for seed in range(5):
+        runner.run(feeds(2, seed))
+    assert machine.gpu.shape_calls == calls
+    runner.run(feeds(1))
+    assert machine.gpu.shape_calls == calls + 2
+
+
+def test_threads_take_turns_and_get_their_own_answers(machine, runner):
+    machine.rtx.slow_s = machine.trt.slow_s = 0.0005
+    wrong = []
+
+    def ask(seed):
+        for turn in range(6):
+            given = feeds(1 + (seed + turn) % 2, seed * 100 + turn)
+            try:
+                if not np.array_equal(runner.run(given)[0], given["frame"] + given["x"]):
+                    wrong.append(seed)
+            except Exception as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_close_gives_everything_back_once(machine):
+    opened = open_sums()
+    opened.run(feeds())
+    assert machine.gpu.leaks()
+    opened.close()
+    opened.close()
+    assert machine.gpu.leaks() == {}
+    with pytest.raises(EngineError, match="was closed"):
+        opened.run(feeds())
+
+
+def test_close_comes_at_exit_if_nobody_called_it(machine, monkeypatch):
+    registered = []
+    monkeypatch.setattr("atexit.register", registered.append)
+    open_sums()
+    (at_exit,) = registered
+    at_exit()
+    assert machine.gpu.leaks() == {}
+
+
+# ---- wrong input
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frame": np.zeros((9, 3), np.uint8)}, r"takes uint8 \[1 to 8, 3\] for input 'frame', got uint8 \[9, 3\]"),
+        ({"frame": np.zeros((0, 3), np.uint8)}, r"got uint8 \[0, 3\]"),
+        ({"frame": np.zeros((1, 4), np.uint8)}, r"got uint8 \[1, 4\]"),
+        ({"frame": np.zeros(3, np.uint8)}, r"got uint8 \[3\]"),
+        ({"x": np.zeros((1, 3))}, r"takes float32 \[1 to 8, 3\] for input 'x', got float64 \[1, 3\]"),
+        ({"x": np.zeros((2, 3), np.float32)}, "'x' has a batch of 2, the inputs before it 1"),
+        ({"x": None}, "for input 'x', got nothing"),
+        ({"y": np.zeros(1)}, "no input 'y'; it has: frame, x"),
+    ],
+)
+def test_wrong_input_is_refused_before_the_gpu_sees_it(machine, runner, change, message):
+    calls = len(machine.gpu.calls)
+    with pytest.raises(InputError, match=message):
+        runner.run({name: value for name, value in {**feeds(), **change}.items() if value is not None})
+    assert len(machine.gpu.calls) == calls
+    runner.run(feeds())
+
+
+# ---- failures
+
+
+CUDA_AT_LOAD = ("cudaSetDevice", "cudaFree", "cudaMalloc", "cudaHostAlloc", "cudaStreamCreateWithFlags",
+                "cudaEventCreateWithFlags", "cudaMemcpyAsync", "cudaEventRecord", "cudaEventSynchronize",
+                "cudaStreamSynchronize")  # fmt: skip
+
+
+@pytest.mark.parametrize("function", CUDA_AT_LOAD)
+def test_any_cuda_call_that_fails_while_loading_is_told_and_leaves_nothing(machine, function):
+    opened = open_sums()
+    count = machine.gpu.calls.count(function)
+    opened.close()
+    assert count
+    for skip in range(count):
+        opening.cuda_device.cache_clear()  # as in a new process
+        machine.gpu.fail[function], machine.gpu.skip[function] = 999, skip
+        with pytest.raises(EngineError, match=f"{function} failed.*\n.*error number 999"):
+            open_sums()
+        gc.collect()
+        assert machine.gpu.leaks() == {}
+
+
+@pytest.mark.parametrize(
+    "function", ["cudaSetDevice", "cudaMemcpyAsync", "cudaEventRecord", "cudaEventSynchronize", "cudaStreamSynchronize"]
+)
+def test_any_cuda_call_that_fails_while_running_is_told_and_the_next_run_works(machine, runner, function):
+    if function == "cudaStreamSynchronize":  # called only while recovering
+        machine.gpu.fail["execute_async_v3"] = "first"
+    machine.gpu.fail[function] = 999
+    with pytest.raises(EngineError, match="error number 999|first"):
+        runner.run(feeds())
+    for seed in (3, 4):
+        given = feeds(1, seed)
+        if function != "cudaStreamSynchronize":
+            np.testing.assert_array_equal(runner.run(given)[0], given["frame"] + given["x"])
+
+
+TENSORRT_AT_LOAD = ("deserialize_cuda_engine", "create_runtime_config", "create_execution_context",
+                    "set_optimization_profile_async", "set_input_shape", "infer_shapes", "set_tensor_address",
+                    "execute_async_v3")  # fmt: skip
+
+
+@pytest.mark.parametrize("function", TENSORRT_AT_LOAD)
+def test_any_none_or_false_of_tensorrt_while_loading_is_told_and_leaves_nothing(machine, function):
+    machine.gpu.fail[function] = "a reason of its own"
+    with pytest.raises(EdgeMMError, match="graph 'net': the engine.*\n  a reason of its own"):
+        open_sums()
+    gc.collect()
+    assert machine.gpu.leaks() == {}
+
+
+@pytest.mark.parametrize("function", ["set_input_shape", "infer_shapes", "execute_async_v3"])
+def test_any_false_of_tensorrt_while_running_is_told_and_the_next_run_works(machine, runner, function):
+    machine.gpu.fail[function] = "a reason of its own"
+    with pytest.raises(EngineError, match="a reason of its own"):
+        runner.run(feeds(5, 1))
+    for batch in (5, 1):
+        given = feeds(batch, 2)
+        np.testing.assert_array_equal(runner.run(given)[0], given["frame"] + given["x"])
+
+
+def test_a_failed_change_of_shapes_is_not_taken_for_done(machine, runner):
+    runner.run(feeds(1))
+    machine.gpu.fail["infer_shapes"] = "no"
+    with pytest.raises(EngineError):
+        runner.run(feeds(4))
+    given = feeds(1, 5)
+    np.testing.assert_array_equal(runner.run(given)[0], given["frame"] + given["x"])
+
+
+@pytest.mark.parametrize("how", ["cuda", "tensorrt", "silence"])
+def test_a_lost_gpu_is_not_touched_again_by_anyone(machine, runner, how):
+    variant = RTX if machine.gpu.live["config"] else TRT
+    other = open_sums(variant)
+    if how == "cuda":
+        machine.gpu.fail["cudaEventSynchronize"] = 700
+    elif how == "tensorrt":
+        machine.gpu.fail["execute_async_v3"] = "Error Code 1: Cuda Runtime (an illegal memory access was encountered)"
+    else:  # TensorRT says nothing, and the next innocent call meets the error
+        machine.gpu.fail["execute_async_v3"] = how
+    with pytest.raises(DeviceLostError, match="restart it"):
+        runner.run(feeds())
+    calls, live = list(machine.gpu.calls), dict(machine.gpu.live)
+    for one in (runner, other):
+        with pytest.raises(DeviceLostError, match="restart it"):
+            one.run(feeds())
+        one.close()
+    with pytest.raises(DeviceLostError, match="restart it"):
+        open_sums(variant)
+    assert machine.gpu.calls == calls
+    assert machine.gpu.live == live, "TensorRT's destructors call CUDA too"
+
+
+def test_no_memory_says_how_much_there_is(machine):
+    machine.gpu.fail["cudaMalloc"] = 2
+    with pytest.raises(EngineError, match=r"3 of 8 MiB are free(.|\n)*close other programs"):
+        open_sums()
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "remedy"),
+    [
+        ("The engine plan file is not compatible: Version tag does not match", BundleError, "edgemm build BUNDLE"),
+        ("Assertion plan.header.size == blobSize failed", BundleError, "edgemm verify BUNDLE"),
+        ("Assertion header.magicTag == kEXPECTED_MAGIC_TAG failed", BundleError, "truncated"),
+        ("incompatible device, expecting compute 8.9 got compute 8.6", BundleError, "another GPU"),
+        ("getEngineHostCodeAllowed() is false", BundleError, "code for the processor"),
+        ("Plugin X not found in plugin registry", BundleError, "load its library"),
+        ("profileMinDims.d[i] <= dimensions.d[i] does not satisfy any optimization profiles", EngineError, "these shapes"),
+        ("Static dimension mismatch while setting input shape", EngineError, "these shapes"),
+        ("Address is not set for input tensor x", EngineError, "please report"),
+        ("Neither address or allocator is set for output tensor", EngineError, "please report"),
+        ("Cuda Runtime (cudaError 35: CUDA driver version is insufficient)", MissingDependencyError, "NVIDIA driver"),
+        ("NvMapMemAllocInternalTagged: 1075072515 error 12", EngineError, "restart a Jetson"),
+        ("Error Code 1: Cuda Runtime (out of memory)", EngineError, "close other programs"),
+        ("[cudaError 716: misaligned address]", DeviceLostError, "restart"),
+        ("Error Code 1: Cuda Driver (unspecified launch failure)", DeviceLostError, "restart"),
+        ("something that nobody has seen before", EngineError, ""),
+    ],
+)  # fmt: skip
+def test_what_tensorrt_says_becomes_what_to_do(line, kind, remedy):
+    error = failures.failure("graph 'net'", [line])
+    assert type(error) is kind
+    assert line in str(error)
+    assert remedy in str(error)
+    assert ("what to do" in str(error)) == bool(remedy)
+
+
+@pytest.mark.skipif(not is_installed("tensorrt_rtx"), reason="tensorrt_rtx is not installed")
+def test_the_real_tensorrt_rtx_talks_to_our_recorder_and_logger():
+    """The only part of a real runtime that works without a GPU: refusing what is no engine, and why."""
+    import tensorrt_rtx as trt
+
+    runtime = trt.Runtime(failures.logger_of(trt))
+    recorder = failures.recorder_for(trt)
+    runtime.error_recorder = recorder
+    assert runtime.deserialize_cuda_engine(b"no engine at all" * 40) is None
+    lines = recorder.drain()
+    assert "magicTag" in lines[0]
+    assert isinstance(failures.failure("x", lines[:1]), BundleError)
+    assert recorder.num_errors() == 0
+    assert int(runtime.get_engine_validity(b"no engine at all" * 40)[0]) == int(trt.EngineValidity.INVALID)
+
+
+# ---- what cannot be served
+
+
+def test_a_plan_that_is_no_engine_is_refused(machine):
+    with pytest.raises(BundleError, match="truncated, or is no engine"):
+        open_engine(b"anything else", {"graph": "net", "variant": TRT})
+
+
+def test_an_engine_that_the_runtime_calls_invalid_is_refused(machine, monkeypatch):
+    monkeypatch.setattr(
+        machine.rtx.runtime_class, "get_engine_validity", lambda self, content: (machine.rtx.EngineValidity.INVALID, 33)
+    )
+    with pytest.raises(BundleError, match="reasons 0x21"):
+        open_sums()
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "message"),
+    [
+        ("location", "HOST", "determine shapes"),
+        ("format", "CHW2", "not dense"),
+        ("data_dependent", -1, "depends on data"),
+    ],
+)
+def test_tensors_that_it_cannot_serve_are_refused(machine, attribute, value, message):
+    setattr(
+        machine.rtx, attribute, getattr(getattr(machine.rtx, f"Tensor{attribute.title()}", None), str(value), value)
+    )
+    with pytest.raises(EdgeMMError, match=message):
+        open_sums()
+
+
+def test_types_that_numpy_lacks_are_refused(machine):
+    model = onnx_of(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        [("x", TensorProto.DOUBLE, ["batch", 2])], [("y", TensorProto.DOUBLE, ["batch", 2])],
+    )  # fmt: skip
+    with pytest.raises(BundleError, match="'x' of the engine cannot be served: its type is BF16"):
+        open_engine(PLAN + model, {"graph": "net", "variant": RTX})
+
+
+# ---- what must be there first
+
+
+@pytest.mark.parametrize("variant", [RTX, TRT], ids=lambda variant: variant.backend)
+@pytest.mark.parametrize(
+    ("missing", "kind", "message"),
+    [
+        ("module", MissingDependencyError, r"pip install 'edgemm\[tensorrt(-rtx)?\]'"),
+        ("bindings", MissingDependencyError, r"pip install 'edgemm\[cuda\]'"),
+        ("gpu", MissingDependencyError, "this machine has none"),
+        ("capability", BundleError, r"built for SM89 .*this machine's GPU is SM75, SM86; .*edgemm build BUNDLE"),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_is_loaded(machine, monkeypatch, variant, missing, kind, message):
+    if missing == "module":
+        monkeypatch.setitem(__import__("sys").modules, variant.backend, None)
+    elif missing == "bindings":
+        monkeypatch.setitem(__import__("sys").modules, "cuda.bindings.runtime", None)
+    else:
+        machine.capabilities = () if missing == "gpu" else (75, 86)
+    with pytest.raises(kind, match=message):
+        open_sums(variant)
+    assert fit(variant).problem
+    assert machine.gpu.calls == []
+
+
+def test_an_old_driver_is_said(machine):
+    machine.gpu.fail["cudaSetDevice"] = 35
+    with pytest.raises(MissingDependencyError, match="NVIDIA driver is older"):
+        open_sums()
+
+
+def test_engines_of_another_tensorrt_are_refused_and_of_another_rtx_left_to_it(machine):
+    machine.trt.__version__ = "10.7.0"
+    with pytest.raises(BundleError, match=r"written by TensorRT 10\.3\.0, and this machine has 10\.7\.0.*edgemm build"):
+        open_sums(TRT)
+    machine.trt.__version__ = "8.6.1"
+    with pytest.raises(MissingDependencyError, match="needs 10.3"):
+        open_sums(TRT)
+    assert fit(RTX) == opening.RunnerFit(exact=True)
+    machine.rtx.__version__ = "1.8.0"
+    assert fit(RTX) == opening.RunnerFit(exact=False)
+    open_sums(RTX).close()
+
+
+def test_the_gpu_that_the_engine_is_for_is_used(machine):
+    machine.capabilities = (75, 89, 89)
+    open_sums().close()
+    assert set(machine.gpu.threads.values()) == {1}
+
+
+# ---- compiled kernels
+
+
+def test_compiled_kernels_are_kept_and_offered_again(machine, tmp_path):
+    open_sums().close()
+    (kept,) = (tmp_path / "cache" / "edgemm" / "kernels").iterdir()
+    assert kept.read_bytes() == machine.rtx.compiled
+    assert kept.stat().st_mode & 0o077 == 0
+    assert machine.rtx.offered == []
+    written = kept.stat().st_ino
+    open_sums().close()
+    assert machine.rtx.offered == [machine.rtx.compiled]
+    assert kept.stat().st_ino == written, "what did not change is not written again"
+    machine.rtx.compiled = b"kernels of a new driver"
+    open_sums().close()
+    assert kept.read_bytes() == b"kernels of a new driver"
+    assert len(list(kept.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize("trouble", ["serialize", "set_runtime_cache", "folder"])
+def test_kernels_that_cannot_be_kept_do_not_matter(machine, tmp_path, trouble):
+    if trouble == "folder":
+        (tmp_path / "cache").write_text("a file where the folder should be")
+    else:
+        machine.gpu.fail[trouble] = "no"
+    opened = open_sums()
+    given = feeds()
+    np.testing.assert_array_equal(opened.run(given)[0], given["frame"] + given["x"])
+    opened.close()
+
+
+def test_tensorrt_has_no_kernels_to_keep(machine, tmp_path):
+    open_sums(TRT).close()
+    assert not os.path.exists(tmp_path / "cache")
+
+
+# ---- end to end
+
+
+class Read(nn.Module):
+    """Bytes to a vector."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(256, 8)
+
+    def forward(self, text):
+        return self.table(text).mean(1)
+
+
+class Net(nn.Module):
+    """Nothing of ours in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.see = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU())
+        self.read, self.answer = Read(), nn.Linear(16, 3)
+
+    def forward(self, image, text):
+        return self.answer(torch.cat([self.see(image), self.read(text)], dim=1))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A bundle with engines that the real compiler made."""
+    if not is_installed("tensorrt_rtx"):
+        pytest.skip("tensorrt_rtx is not installed: pip install 'edgemm[tensorrt-rtx]'")
+    torch.manual_seed(0)
+    net = Net()
+    wrapped = edgemm.wrap(
+        net, {"image": edgemm.Image(2, 2), "text": edgemm.Text(8)}, split={"image": net.see, "text": net.read}
+    )
+    path = tmp_path_factory.mktemp("engines") / "net.edgemm"
+    edgemm.export(wrapped, path, device="rtx-4090", precision="fp16,fp32")
+    return path
+
+
+@pytest.fixture
+def bundle(machine, exported):
+    """The bundle, its engines known to the imitated module by the graphs that they were compiled from."""
+    opened = Bundle(exported)
+    machine.rtx.optimisation = GraphOptimizationLevel.ORT_DISABLE_ALL
+    for variant in opened.manifest.variants.values():
+        for graph, source in variant.sources.items():
+            machine.rtx.models[opened.read(variant.files[graph])] = opened.read(source)
+    return exported
+
+
+def engine_key(path, precision):
+    return next(
+        k for k, v in Bundle(path).manifest.variants.items() if v.backend != "onnxruntime" and v.precision == precision
+    )
+
+
+def moments(count=20):
+    random = np.random.default_rng(3)
+    for number in range(count):
+        if number % 3 == 2:
+            yield "text", "abc def xyz"[number % 5 :][:8], number * 10**7
+        else:
+            yield "image", random.integers(0, 255, (2, 2, 3), np.uint8), number * 10**7
+
+
+def test_the_engine_streams_the_cpus_answers(machine, bundle):
+    with (
+        edgemm.open(bundle) as cpu,
+        edgemm.open(bundle, variant=engine_key(bundle, "fp32"), trust_engines=True) as gpu,
+    ):
+        lives = cpu.live(), gpu.live()
+        answers = 0
+        for name, value, at_ns in moments():
+            expected, got = (live.push(name, value, at_ns) for live in lives)
+            assert (expected is None) == (got is None)
+            if got is not None:
+                answers += 1
+                for output in got.outputs:
+                    np.testing.assert_allclose(got.outputs[output].scores, expected.outputs[output].scores, atol=1e-6)
+                assert {n: i.state for n, i in got.inputs.items()} == {n: i.state for n, i in expected.inputs.items()}
+        assert answers > 10
+        frame = np.full((2, 2, 3), 200, np.uint8)
+        np.testing.assert_allclose(
+            *(m.infer(image=frame, text="add").outputs["answer"].scores for m in (cpu, gpu)), atol=1e-6
+        )
+
+
+def test_a_stream_runs_on_an_engine_from_a_thread_of_its_own(machine, bundle):
+    frame = np.full((2, 2, 3), 200, np.uint8)
+    with edgemm.open(bundle) as cpu:
+        expected = cpu.infer(image=frame, text="add").outputs["answer"].scores
+    image, text = edgemm.Inbox(), edgemm.Inbox()
+    key = engine_key(bundle, "fp32")
+    with edgemm.stream(bundle, {"image": image, "text": text}, variant=key, trust_engines=True) as stream:
+        assert stream.model.variant == key
+        image.put(frame)
+        text.put("add")
+        image.close()
+        text.close()
+        last = list(stream)[-1]
+    np.testing.assert_allclose(last.outputs["answer"].scores, expected, atol=1e-6)
+    assert len(machine.gpu.threads) > 1
+
+
+def test_engines_are_not_loaded_without_trust(machine, bundle):
+    with pytest.raises(UsageError, match=r"native code.*--trust-engines.*--variant cpu\.onnxruntime\.fp32"):
+        edgemm.open(bundle, variant=engine_key(bundle, "fp16"))
+    with edgemm.open(bundle) as model:
+        assert model.variant == REFERENCE
+        assert "not trusted" in model.variant_reason
+    assert machine.gpu.calls == []
+
+
+def test_auto_takes_an_engine_of_this_gpu_and_says_so(machine, bundle):
+    with edgemm.open(bundle, trust_engines=True) as model:
+        assert model.variant == engine_key(bundle, "fp16")
+        assert "an engine for this GPU, built by the version that is here" in model.variant_reason
+
+
+def test_auto_takes_the_exact_version_first(machine, bundle, tmp_path):
+    opened = Bundle(bundle)
+    fp16, fp32 = (engine_key(bundle, precision) for precision in ("fp16", "fp32"))
+    opened.manifest.variants[fp16].__dict__["backend_version"] = "1.6.0"
+    with edgemm.runtime.opening.Model(opened, trust_engines=True) as model:
+        assert model.variant == fp32
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "reason"), [((75,), "built for SM89.*GPU is SM75"), ((), "this machine has none")]
+)
+def test_auto_falls_back_to_the_cpu_and_says_why(machine, bundle, capabilities, reason):
+    machine.capabilities = capabilities
+    with edgemm.open(bundle, trust_engines=True) as model:
+        assert model.variant == REFERENCE
+        assert __import__("re").search(reason, model.variant_reason)
+
+
+def test_auto_goes_on_when_an_engine_cannot_be_loaded(machine, bundle):
+    machine.gpu.fail["create_execution_context"] = "out of memory"
+    with edgemm.open(bundle, trust_engines=True) as model:
+        assert model.variant == engine_key(bundle, "fp32")
+        assert "could not be loaded" in model.variant_reason
+    with pytest.raises(EngineError):
+        machine.gpu.fail["create_execution_context"] = "out of memory"
+        edgemm.open(bundle, variant=engine_key(bundle, "fp16"), trust_engines=True)
+
+
+def test_auto_never_overlooks_a_changed_engine(machine, bundle, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    file = copy / Bundle(copy).manifest.variants[engine_key(copy, "fp16")].files["image"]
+    content = bytearray(file.read_bytes())
+    content[100] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BundleError, match="SHA-256"):
+        edgemm.open(copy, trust_engines=True)
+
+
+def test_verify_runs_engines_that_are_trusted(machine, bundle, capsys):
+    untrusted = edgemm.verify(bundle)
+    assert set(untrusted.skipped) == {engine_key(bundle, "fp16"), engine_key(bundle, "fp32")}
+    assert machine.gpu.calls == []
+    found = edgemm.verify(bundle, trust_engines=True)
+    assert found.passed
+    assert found.skipped == {}
+    assert machine.gpu.calls
+    assert machine.gpu.leaks() == {}
+    assert main(["verify", str(bundle), "--trust-engines", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["skipped"] == {}
+
+
+def test_verify_notices_an_engine_that_computes_something_else(machine, bundle):
+    opened = Bundle(bundle)
+    key = engine_key(bundle, "fp32")
+    variant = opened.manifest.variants[key]
+    graph = opened.manifest.model.nodes[-1].graph
+    model = onnx.load_from_string(opened.read(variant.sources[graph]))
+    for weights in model.graph.initializer:
+        if weights.data_type == TensorProto.FLOAT:
+            weights.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(weights), weights.name))
+    machine.rtx.models[opened.read(variant.files[graph])] = model.SerializeToString()
+    found = edgemm.verify(bundle, trust_engines=True)
+    assert key in found.failed
+
+
+def test_profile_measures_an_engine(machine, bundle):
+    found = edgemm.profile(bundle, variant=engine_key(bundle, "fp16"), runs=3, trust_engines=True)
+    assert found.variant == engine_key(bundle, "fp16")
+
+
+def test_kernels_belong_to_the_engine(machine, bundle, tmp_path):
+    with edgemm.open(bundle, variant=engine_key(bundle, "fp16"), trust_engines=True) as model:
+        files = model.bundle.manifest.variants[model.variant].files.values()
+        expected = {hashlib.sha256(model.bundle.read(file)).hexdigest()[:32] for file in files}
+    kept = {path.stem.rpartition("-")[2] for path in (tmp_path / "cache" / "edgemm" / "kernels").iterdir()}
+    assert len(expected) > 1
+    assert kept == expected
