@@ -33,6 +33,7 @@ def save(model: ComposedModel, path: str | Path, about: dict[str, Any] | None = 
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         save_file(weights, aside, metadata=metadata)
+        aside.chmod(0o644)  # safetensors writes for the owner alone; a checkpoint is there to be shared
         os.replace(aside, target)
     except OSError as error:
         raise CheckpointError(f"cannot write the checkpoint '{target}': {error.strerror or error}") from error
