@@ -291,7 +291,7 @@ class Counted:
             if self.gpu.live[user] > self.gpu.live[self.kind]:
                 self.gpu.violations.append(f"{self.kind} destroyed before the {user}")
 
-    def said(self, text):
+    def _said(self, text):
         """Tell the error recorder, and fail."""
         self.error_recorder.report_error(1, text)
 
@@ -311,11 +311,11 @@ class Runtime(Counted):
 
     def deserialize_cuda_engine(self, content):
         if self.gpu.fail.get("deserialize_cuda_engine"):
-            self.said(self.gpu.fail.pop("deserialize_cuda_engine"))
+            self._said(self.gpu.fail.pop("deserialize_cuda_engine"))
             return None
         model = self.trt.models.get(bytes(content)) or (content[len(PLAN) :] if content.startswith(PLAN) else None)
         if model is None:
-            self.said("Serialization (Serialization assertion header.magicTag == kEXPECTED_MAGIC_TAG failed.)")
+            self._said("Serialization (Serialization assertion header.magicTag == kEXPECTED_MAGIC_TAG failed.)")
             return None
         return (RtxEngine if self.trt.with_config else Engine)(self.trt, self, model)
 
@@ -361,19 +361,19 @@ class Engine(Counted):
     def create_execution_context(self, config=None):
         if self.trt.with_config and config.dynamic_shapes_kernel_specialization_strategy != 1:
             self.gpu.wrong("kernels would be compiled in the background")
-        return self.gpu_answer("create_execution_context", lambda: Context(self.trt, self))
+        return self._answer("create_execution_context", lambda: Context(self.trt, self))
 
-    def gpu_answer(self, name, make):
+    def _answer(self, name, make):
         text = self.gpu.fail.pop(name, None)
         if text:
-            self.said(text)
+            self._said(text)
             return None
         return make()
 
 
 class RtxEngine(Engine):
     def create_runtime_config(self):
-        return self.gpu_answer("create_runtime_config", lambda: Config(self.trt, self))
+        return self._answer("create_runtime_config", lambda: Config(self.trt, self))
 
 
 class Config(Counted):
@@ -393,7 +393,7 @@ class Kernels(Counted):
     def deserialize(self, blob):
         self.trt.offered.append(bytes(blob))
         if bytes(blob) != self.trt.compiled:
-            self.said("rejecting cache: another driver")
+            self._said("rejecting cache: another driver")
             return False
         return True
 
@@ -428,7 +428,7 @@ class Context(Counted):
         text = self.gpu.injected(name)
         if text:
             if text != "silence":
-                self.said(text)
+                self._said(text)
             if text == "silence" or "illegal" in text:
                 self.gpu.dead, self.gpu.told = 700, text != "silence"
         return text
@@ -554,6 +554,16 @@ class Machine:
         self.capabilities = (75, 89)
         opening = "edgemm_exporters.tensorrt_engine.runner.opening"
         monkeypatch.setattr(f"{opening}.compute_capabilities", lambda: self.capabilities)
+
+
+@pytest.fixture
+def imitations():
+    """TensorRT's name of a class -> what stands for it, and the imitated module."""
+    classes = {
+        "Runtime": Runtime, "ICudaEngine": RtxEngine, "IExecutionContext": Context,
+        "IRuntimeConfig": Config, "IRuntimeCache": Kernels,
+    }  # fmt: skip
+    return classes, TensorRt(Gpu(), "tensorrt_rtx", "1.7.1.116", True)
 
 
 @pytest.fixture

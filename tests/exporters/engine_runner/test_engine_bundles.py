@@ -214,6 +214,23 @@ def test_profile_measures_an_engine(machine, bundle):
     assert found.variant == engine_key(bundle, "fp16")
 
 
+def test_the_commands_take_the_word_and_nothing_less(machine, bundle, tmp_path, capsys):
+    words = tmp_path / "words.jsonl"
+    words.write_text('{"t": 0.0, "text": "add"}\n')
+    key = engine_key(bundle, "fp16")
+    run = ["run", str(bundle), "-i", f"text={words}", "--fast", "--json", "--variant", key]
+    profile = ["profile", str(bundle), "--runs", "2", "--json", "--variant", key]
+    for command in (run, profile):
+        assert main(command) == 2
+        assert "--trust-engines" in capsys.readouterr().err
+        assert machine.gpu.calls == []
+    for command in (run, profile):
+        calls = len(machine.gpu.calls)
+        assert main([*command, "--trust-engines"]) == 0
+        assert len(machine.gpu.calls) > calls
+        assert machine.gpu.leaks() == {}
+
+
 def test_kernels_belong_to_the_engine(machine, bundle, tmp_path):
     with edgemm.open(bundle, variant=engine_key(bundle, "fp16"), trust_engines=True) as model:
         files = model.bundle.manifest.variants[model.variant].files.values()

@@ -295,6 +295,14 @@ def test_a_lost_gpu_is_not_touched_again_by_anyone(machine, runner, how):
     assert machine.gpu.live == live, "TensorRT's destructors call CUDA too"
 
 
+def test_a_gpu_that_is_lost_while_closing_is_left_alone(machine, runner):
+    machine.gpu.fail["cudaStreamSynchronize"] = 719
+    live = dict(machine.gpu.live)
+    runner.close()
+    assert machine.gpu.live == live
+    assert machine.gpu.calls[-1] == "cudaStreamSynchronize"
+
+
 def test_no_memory_says_how_much_there_is(machine):
     machine.gpu.fail["cudaMalloc"] = 2
     with pytest.raises(EngineError, match=r"3 of 8 MiB are free(.|\n)*close other programs"):
@@ -344,6 +352,23 @@ def test_the_real_tensorrt_rtx_talks_to_our_recorder_and_logger():
     assert isinstance(failures.failure("x", lines[:1]), BundleError)
     assert recorder.num_errors() == 0
     assert int(runtime.get_engine_validity(b"no engine at all" * 40)[0]) == int(trt.EngineValidity.INVALID)
+
+
+@pytest.mark.skipif(not is_installed("tensorrt_rtx"), reason="tensorrt_rtx is not installed")
+def test_the_imitation_offers_nothing_that_the_real_module_lacks(imitations):
+    import tensorrt_rtx as trt
+
+    classes, module = imitations
+    for name, imitated in classes.items():
+        offered = {attribute for base in imitated.__mro__[:-2] for attribute in vars(base) if attribute[0] != "_"}
+        offered -= {"kind", "users"}
+        assert offered
+        assert offered <= set(dir(getattr(trt, name))), name
+    enums = ("TensorIOMode", "TensorLocation", "TensorFormat", "DataType", "EngineValidity")
+    for name in (*enums, "DynamicShapesKernelSpecializationStrategy"):
+        for member, value in getattr(module, name).__members__.items():
+            real = getattr(trt, name).__members__[member]
+            assert name == "DataType" or int(real) == int(value)
 
 
 # ---- what cannot be served
@@ -457,9 +482,11 @@ def test_compiled_kernels_are_kept_and_offered_again(machine, tmp_path):
     assert len(list(kept.parent.iterdir())) == 1
 
 
-@pytest.mark.parametrize("trouble", ["serialize", "set_runtime_cache", "folder"])
-def test_kernels_that_cannot_be_kept_do_not_matter(machine, tmp_path, trouble):
-    if trouble == "folder":
+@pytest.mark.parametrize("trouble", ["serialize", "set_runtime_cache", "home", "folder"])
+def test_kernels_that_cannot_be_kept_do_not_matter(machine, monkeypatch, tmp_path, trouble):
+    if trouble == "home":
+        monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
+    elif trouble == "folder":
         (tmp_path / "cache").write_text("a file where the folder should be")
     else:
         machine.gpu.fail[trouble] = "no"

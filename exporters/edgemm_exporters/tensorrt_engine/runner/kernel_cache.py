@@ -22,11 +22,10 @@ class KernelCache:
     Args:
         engine: the serialized engine, which names the file.
         version: of the TensorRT module.
-        folder: where such files are; the user's cache folder when None.
+        folder: where such files are. Only this user may write there: kernels are native code.
     """
 
-    def __init__(self, engine: bytes, version: str, folder: Path | None = None) -> None:
-        folder = folder or user_folder()
+    def __init__(self, engine: bytes, version: str, folder: Path) -> None:
         self.path = folder / f"{version}-{hashlib.sha256(engine).hexdigest()[:32]}.kernels"
         self._kept = b""
 
@@ -61,9 +60,7 @@ class KernelCache:
             self._kept = content
 
 
-def user_folder() -> Path:
-    """The user's cache folder for compiled kernels."""
+def user_folder() -> Path | None:
+    """The user's cache folder for compiled kernels; None for a user without a home."""
     root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if not os.path.isabs(root):  # a user without a home
-        root = os.path.join(tempfile.gettempdir(), f"edgemm-{os.getuid()}")
-    return Path(root) / "edgemm" / "kernels"
+    return Path(root) / "edgemm" / "kernels" if os.path.isabs(root) else None

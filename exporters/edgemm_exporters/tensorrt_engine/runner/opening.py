@@ -13,7 +13,7 @@ from edgemm.optional import require
 from edgemm_exporters.tensorrt_engine.compiler import OLDEST_VERSION, version_of
 from edgemm_exporters.tensorrt_engine.gpu import compute_capabilities
 from edgemm_exporters.tensorrt_engine.runner.device import cuda_device
-from edgemm_exporters.tensorrt_engine.runner.kernel_cache import KernelCache
+from edgemm_exporters.tensorrt_engine.runner.kernel_cache import KernelCache, user_folder
 from edgemm_exporters.tensorrt_engine.runner.runner import EngineRunner
 
 _RTX = "tensorrt_rtx"
@@ -35,7 +35,8 @@ def open_engine(content: bytes, options: Mapping[str, Any]) -> EngineRunner:
     """
     variant: Variant = options["variant"]
     trt, rt, index = _requirements(variant)
-    cache = KernelCache(content, trt.__version__) if variant.backend == _RTX else None
+    folder = user_folder() if variant.backend == _RTX else None
+    cache = KernelCache(content, trt.__version__, folder) if folder else None
     return EngineRunner(
         content,
         trt=trt,

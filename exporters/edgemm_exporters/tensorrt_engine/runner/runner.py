@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from edgemm.bundle.manifest import GraphRecord
-from edgemm.errors import EdgeMMError, InputError
+from edgemm.errors import InputError
 from edgemm.tensors import BATCH, TensorSpec
 from edgemm_exporters.tensorrt_engine.runner.device import Device, Memory
 from edgemm_exporters.tensorrt_engine.runner.engine import Engine, InputRange, Shape
@@ -141,7 +141,7 @@ class EngineRunner:
             self._allocate(spec, shapes[spec.name])
             engine.set_address(spec.name, self._tensors[spec.name].device.address)
         self._warm_up()
-        engine.keep_kernels()
+        self._attempt(engine.keep_kernels)
 
     def _allocate(self, spec: TensorSpec, largest: Shape) -> None:
         size = _bytes(spec, largest)
@@ -245,13 +245,11 @@ class EngineRunner:
         self._done = self._stream = None
 
     def _attempt(self, call: Callable[[], None]) -> bool:
-        """Call while cleaning up: what fails is logged, and the rest goes on."""
-        if self._device.lost:
-            return False
+        """Call what may fail without harm: it is logged, and the rest goes on."""
         try:
             call()
-        except EdgeMMError as error:
-            _log.warning("graph '%s': while cleaning up: %s", self._graph, error)
+        except Exception as error:  # bindings raise what they like
+            _log.warning("graph '%s': %s", self._graph, error)
             return False
         return True
 
