@@ -86,7 +86,7 @@ class PhraseSampler:
     """
 
     classes = CLASSES
-    training = Training(steps=2500, batch=128, learning_rate=3e-3, weight_decay=0.02, label_smoothing=0.05)
+    training = Training(steps=1500, batch=128, learning_rate=4e-3, weight_decay=0.02, label_smoothing=0.05)
 
     def __init__(self, max_bytes: int = MAX_BYTES, nothing: float = 0.15) -> None:
         self.max_bytes = max_bytes

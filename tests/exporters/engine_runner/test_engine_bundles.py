@@ -162,8 +162,10 @@ def test_auto_falls_back_to_the_cpu_and_says_why(machine, bundle, capabilities, 
         assert re.search(reason, model.variant_reason)
 
 
-def test_auto_goes_on_when_an_engine_cannot_be_loaded(machine, bundle):
+@pytest.mark.parametrize("loaded_before", [0, 1])
+def test_auto_goes_on_when_an_engine_cannot_be_loaded(machine, bundle, loaded_before):
     machine.gpu.fail["create_execution_context"] = "out of memory"
+    machine.gpu.skip["create_execution_context"] = loaded_before
     with edgemm.open(bundle, trust_engines=True) as model:
         assert model.variant == engine_key(bundle, "fp32")
         assert "could not be loaded" in model.variant_reason
