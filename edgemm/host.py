@@ -89,6 +89,10 @@ class PluginHost:
         for point in found:
             if self.only is None or point.name in self.only:
                 self._load(point)
+        for name in sorted((self.only or set()) - {point.name for point in found}):
+            self._fail(
+                name, "not installed", "discovery", "it is named in EDGEMM_PLUGINS, but no such plugin is installed"
+            )
         return self
 
     def register(self, plugin: object, name: str, distribution: str = "registered by hand") -> bool:
@@ -232,10 +236,15 @@ def default_host() -> PluginHost:
 def _problem(entry: object, kind: str, collected: Mapping[str, Registered]) -> str:
     if not isinstance(entry, Entry):
         return f"yielded {type(entry).__name__}, not an edgemm entry"
+    if type(entry).__name__ != f"{kind.capitalize()}Entry":
+        return f"yielded {type(entry).__name__} '{entry.name}' where {kind}s are collected"
     if entry.api != hookspecs.HOOK_API:
         return f"'{entry.name}' was written for hook API {entry.api}; this EdgeMM has {hookspecs.HOOK_API}"
-    if NAME.fullmatch(entry.name) is None:
+    if not isinstance(entry.name, str) or NAME.fullmatch(entry.name) is None:
         return f"'{entry.name}' is not a name: lower case letters, digits, '-', '_', dots between the parts"
+    requires: object = entry.requires
+    if isinstance(requires, str):  # a text would be read letter by letter
+        return f"'{entry.name}': requires must be a tuple of module names, got the text '{requires}'"
     if entry.name in collected:
         other = collected[entry.name]
         return f"{kind} '{entry.name}' is already provided by plugin '{other.plugin}' ({other.distribution})"

@@ -13,7 +13,9 @@ from edgemm.errors import UsageError
 
 HIDDEN = "***"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):(.*)", re.DOTALL)
-_AUTHORITY = re.compile(r"(?<=://).*@", re.DOTALL)
+_AUTHORITY = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]+:/{0,2}).*@", re.DOTALL
+)  # `rtsp:user:…@` is a slip, and a password too
 # Query parameters, and the `user=…&password=…` and `user=…_password=…_` forms that some cameras have in their paths.
 _SECRET = re.compile(
     r"(?P<name>(?:user(?:name)?|usr|login|pass(?:word|wd|code)?|pwd|psw|token|access_token|auth\w*|(?:api_?)?key|secret|"
@@ -70,6 +72,5 @@ def redact(uri: str) -> str:
 
 
 def _redact_word(word: str) -> str:
-    if "://" in word:
-        word = _AUTHORITY.sub(f"{HIDDEN}@", word)
+    word = _AUTHORITY.sub(rf"\g<scheme>{HIDDEN}@", word)
     return _SECRET.sub(lambda match: f"{match['name']}{HIDDEN}", word)

@@ -29,6 +29,6 @@ class TensorAdapter:
             if raw.shape == self._shape:
                 return raw[np.newaxis]
             if raw.shape == (1, *self._shape):
-                return raw
+                return raw[:]  # a new view: a graph binds arrays by identity, and copies those that are not contiguous
         got = f"{raw.dtype} {list(raw.shape)}" if isinstance(raw, np.ndarray) else type(raw).__name__
         raise InputError(f"input '{self.name}': expected {self._dtype} {list(self._shape)}, got {got}")

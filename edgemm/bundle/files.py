@@ -9,12 +9,14 @@ import hashlib
 import json
 import stat
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from edgemm.bundle.manifest import Manifest
 from edgemm.bundle.strict import dataclass_from_json
 from edgemm.errors import BundleError, UsageError
+from edgemm.uris import redact
 
 MANIFEST, DIGEST = "manifest.json", "manifest.sha256"
 _MANIFEST_LIMIT_BYTES = 16 * 2**20
@@ -40,7 +42,7 @@ class Bundle:
             raise BundleError(f"{self.path}: {MANIFEST} does not match {DIGEST}: one of them was changed; {_ADVICE}")
         try:
             value = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{self.path}: {MANIFEST} is not JSON: {error}; {_ADVICE}") from None
         self.manifest = dataclass_from_json(Manifest, value, MANIFEST)
 
@@ -82,7 +84,8 @@ def _reader(path: Path) -> Callable[[str, int], bytes]:
         return lambda name, limit: _from_folder(path, name, limit)
     if path.is_file():
         return lambda name, limit: _from_zip(path, name, limit)
-    raise UsageError(f"there is no bundle at '{path}'; make one with: edgemm export CHECKPOINT --out {path}")
+    shown = redact(str(path))
+    raise UsageError(f"there is no bundle at '{shown}'; make one with: edgemm export CHECKPOINT --out {shown}")
 
 
 def _from_folder(folder: Path, name: str, limit: int) -> bytes:
@@ -93,8 +96,10 @@ def _from_folder(folder: Path, name: str, limit: int) -> bytes:
         if part.is_symlink():
             raise BundleError(f"{folder}: '{name}' is or lies behind a link, which a bundle may not have")
     try:
+        if not target.is_file():
+            raise BundleError(f"{folder}: cannot read '{name}': it is missing, or not a plain file; {_ADVICE}")
         with target.open("rb") as file:
-            return file.read(limit + 1)
+            return file.read(min(limit, target.stat().st_size) + 1)
     except OSError as error:
         raise BundleError(f"{folder}: cannot read '{name}': {error.strerror}; {_ADVICE}") from None
 
@@ -106,11 +111,13 @@ def _from_zip(path: Path, name: str, limit: int) -> bytes:
             member = archive.getinfo(name)
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise BundleError(f"{path}: '{name}' is a link, which a bundle may not have")
+            if member.file_size > limit:  # checked before anything is unpacked
+                raise BundleError(f"{path}: '{name}' has {member.file_size} bytes, expected at most {limit}; {_ADVICE}")
             with archive.open(member) as file:
-                return file.read(limit + 1)
+                return file.read(member.file_size + 1)
     except KeyError:
         raise BundleError(f"{path}: there is no '{name}' in it; is it a bundle? {_ADVICE}") from None
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise BundleError(f"{path}: not a readable bundle: {error}; {_ADVICE}") from None
 
 

@@ -22,6 +22,10 @@ class FileRecord:
     bytes: int
     sha256: str
 
+    def __post_init__(self) -> None:
+        if self.bytes < 0:
+            raise BundleError(f"a file cannot have {self.bytes} bytes")
+
 
 @dataclass(frozen=True)
 class GraphRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -18,6 +19,8 @@ from edgemm.bundle.manifest import FileRecord, Manifest
 from edgemm.bundle.strict import json_from_dataclass
 from edgemm.errors import BundleError, UsageError
 
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
+
 
 class BundleWriter:
     """Collects a bundle's files in a folder beside `target`; `finish` puts it in place, anything else leaves no trace.
@@ -29,13 +32,15 @@ class BundleWriter:
 
     def __init__(self, target: str | Path, *, overwrite: bool = False, zipped: bool = False) -> None:
         self.target = Path(target)
+        if self.target.is_symlink():  # what it points to is replaced, not the link
+            self.target = self.target.resolve()
         self.zipped = zipped
         self._finished = False
         if self.target.exists():
             if not overwrite:
                 raise UsageError(f"'{self.target}' exists; choose another --out, or replace it with --overwrite")
-            if self.target.is_dir() and not (self.target / MANIFEST).exists() and any(self.target.iterdir()):
-                raise UsageError(f"'{self.target}' is a folder, but not a bundle: not overwritten")
+            if not _replaceable(self.target):
+                raise UsageError(f"'{self.target}' is there, but is not a bundle: not overwritten")
         with _disk_errors(self.target):
             self.target.absolute().parent.mkdir(parents=True, exist_ok=True)
             aside = tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.absolute().parent)
@@ -48,6 +53,14 @@ class BundleWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._aside_zip.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _DISK:  # a step wrote into the folder on its own
+            with _disk_errors(self.target):
+                raise error
+
+    @property
+    def _aside_zip(self) -> Path:
+        return self.folder.with_name(self.folder.name + ".zip")
 
     def path(self, name: str) -> Path:
         """Where to write the file that the bundle will call `name`; its folder exists."""
@@ -80,17 +93,34 @@ class BundleWriter:
         source = self.folder
         source.chmod(0o755)
         if self.zipped:
-            source = self.folder.with_name(self.folder.name + ".zip")
+            source = self._aside_zip
             _zip(self.folder, source)
         if self.target.is_dir():
             old = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.old.", dir=self.target.absolute().parent))
-            os.replace(self.target, old)
-            os.replace(source, self.target)
-            shutil.rmtree(old, ignore_errors=True)
+            try:
+                os.replace(self.target, old)
+                os.replace(source, self.target)
+            except BaseException:
+                if not self.target.exists():
+                    os.replace(old, self.target)
+                raise
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
         else:
             if self.target.exists() and not self.zipped:
                 self.target.unlink()
             os.replace(source, self.target)
+
+
+def _replaceable(target: Path) -> bool:
+    """A bundle, or an empty folder; never anything else that happens to have that name."""
+    if target.is_dir():
+        return not any(target.iterdir()) or all((target / name).is_file() for name in (MANIFEST, DIGEST))
+    try:
+        with zipfile.ZipFile(target) as archive:
+            return {MANIFEST, DIGEST} <= set(archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
 
 
 def _files(folder: Path) -> list[Path]:

@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Measure a checkpoint, or a bundle as it will run, on data that training never saw."
     parser.epilog = EXAMPLES
     parser.add_argument("model", metavar="CHECKPOINT|BUNDLE", type=Path)
+    parser.add_argument(
+        "--task", metavar="NAME", help="the task to measure on (default: the one that it was trained on)"
+    )
     parser.add_argument("--data", metavar="DIR", type=Path, help="where the task keeps its data")
     parser.add_argument("--count", type=int, default=2000, help="examples per case (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="draws the examples (default: %(default)s)")
@@ -37,7 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
     import edgemm
 
     evaluation = edgemm.evaluate(
-        arguments.model, data=arguments.data, count=arguments.count, seed=arguments.seed, variant=arguments.variant
+        arguments.model,
+        task=arguments.task,
+        data=arguments.data,
+        count=arguments.count,
+        seed=arguments.seed,
+        variant=arguments.variant,
     )
     if arguments.json:
         print_json(evaluation.as_dict())

@@ -8,7 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
 
 from edgemm.cli.commands import find_command, overview
 from edgemm.errors import EdgeMMError, UsageError
@@ -16,6 +19,18 @@ from edgemm.errors import EdgeMMError, UsageError
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 _LINES, _COLUMNS = 24, 400
+
+
+def entry() -> NoReturn:
+    """The installed command: `main`, then leave without waiting for what is stuck in a device or a network."""
+    code = main()
+    if any(thread.daemon for thread in threading.enumerate()):
+        # A daemon thread inside FFmpeg or PortAudio that wakes up while the interpreter is being taken down crashes it.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -27,7 +42,8 @@ def main(words: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     try:
         code = _run(words)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by the caller: `>&-`
+            sys.stdout.flush()
     except SystemExit as request:  # argparse, after it has printed help or usage
         return request.code if isinstance(request.code, int) else int(request.code is not None)
     except KeyboardInterrupt:
@@ -67,9 +83,16 @@ def _run(words: list[str]) -> int:
     if name.startswith("-"):
         raise UsageError(f"'{name}' is no option of edgemm itself; write the command first: edgemm COMMAND {name}")
     command = find_command(name)
-    parser = argparse.ArgumentParser(f"edgemm {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _Parser(f"edgemm {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_arguments(parser)
     return command.run(parser.parse_args(words[1:]))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        from edgemm.uris import redact
+
+        super().error(redact(message))
 
 
 def _say(message: str) -> None:

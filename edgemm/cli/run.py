@@ -97,12 +97,14 @@ def run(arguments: argparse.Namespace) -> int:
         ) as stream:
             stream.wait()
         _say_what_was_lost(stream)
-    return 0
+    return 1 if stream.muted else 0
 
 
 def _say_what_was_lost(stream: Stream) -> None:
     for name, reason in stream.failures.items():
         print(f"edgemm run: input '{name}' broke down: {reason}", file=sys.stderr)
+    for name, reason in stream.muted.items():
+        print(f"edgemm run: {name} failed, so results were lost: {reason}", file=sys.stderr)
     if stream.drops:
         counts = ", ".join(f"{name} {count}" for name, count in stream.drops.items())
         print(f"edgemm run: dropped because the model was busy: {counts}", file=sys.stderr)

@@ -7,6 +7,8 @@ missing and embeddings of some age. It knows nothing of quantization.
 from __future__ import annotations
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,9 +122,9 @@ def _batches(tensors: Mapping[str, np.ndarray], size: int) -> Iterator[dict[str,
 
 def _rows_of_file(inputs: Mapping[str, InputSpec], path: Path) -> list[dict[str, Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(
             f"calibration: cannot read '{path}' as .npz with one array of rows per input: {error}"
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -27,18 +28,19 @@ def save(model: ComposedModel, path: str | Path, about: dict[str, Any] | None = 
         about: what else to remember, as JSON (seed, training record, package versions).
     """
     target = checkpoint_path(path) if Path(path).is_dir() else Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"format": _FORMAT, "spec": model.spec.text, "about": json.dumps(about or {})}
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         save_file(weights, aside, metadata=metadata)
         aside.chmod(0o644)  # safetensors writes for the owner alone; a checkpoint is there to be shared
         os.replace(aside, target)
-    except OSError as error:
-        raise CheckpointError(f"cannot write the checkpoint '{target}': {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write the checkpoint '{target}': {error}") from error
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
     return target
 
 

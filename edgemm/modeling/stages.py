@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from edgemm.errors import CheckpointError
 
 __all__ = ["StageStore", "fingerprint"]
 
@@ -43,12 +46,18 @@ class StageStore:
         """Keep a finished stage: written aside, then renamed."""
         if self._folder is None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         path = _path(self._folder, name)
         aside = path.with_suffix(".partial")
         state = {key: value.contiguous() for key, value in module.state_dict().items()}
-        save_file(state, aside, metadata={"fingerprint": mark, "accuracy": repr(accuracy)})
-        aside.replace(path)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            save_file(state, aside, metadata={"fingerprint": mark, "accuracy": repr(accuracy)})
+            aside.replace(path)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"cannot keep the finished stage '{name}' in '{self._folder}': {error}") from error
+        finally:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
 
 
 def _path(folder: Path, name: str) -> Path:

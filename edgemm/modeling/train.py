@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from edgemm.errors import SpecError
+from edgemm.errors import SpecError, UsageError
 from edgemm.host import PluginHost, default_host
 from edgemm.modeling import checkpoint
 from edgemm.modeling.compose import ComposedModel, compose
@@ -57,7 +57,10 @@ def train(
         model = compose(spec, host)
     _check_answers(model, task)
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder '{folder}' for the checkpoint: {error.strerror or error}") from None
     with show_progress() as shown:
         record = train_model(model, task, seed, folder / STAGES, progress or shown, resume)
     made_with = {"torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads()}

@@ -53,7 +53,7 @@ def wrap(
     policy: str = "latest",
     name: str = "",
 ) -> WrappedModel:
-    """Make an EdgeMM model of your own network, ready for `edgemm.export`.
+    """Make an EdgeMM model of a copy of your own network, in evaluation mode, ready for `edgemm.export`; yours is not touched.
 
     Args:
         net: called as `net(image=…, audio=…)` if its forward has arguments of the inputs' names, else in their order. If it has arguments
@@ -75,17 +75,19 @@ def wrap(
     for key in (*parts, *(prepare or {})):
         if key not in inputs:
             raise UnknownNameError("input in split or prepare:", key, inputs)
-    was_training = net.training
-    net.eval()
-    try:
-        whole = _Whole(net, inputs, prepare or {})
-        outputs = _call_once(whole, inputs)
-        if parts:
-            nodes, modules = _split(whole, inputs, parts, outputs)
-        else:
-            nodes, modules = _one_node(whole, inputs, outputs)
-    finally:
-        net.train(was_training)
+    paths = {id(part): path for path, part in net.named_modules()}
+    for key, part in parts.items():
+        if id(part) not in paths:
+            raise SpecError(f"split: what is given for '{key}' is not a submodule of {type(net).__name__}")
+    # what is exported is the network as it is now, whatever its owner does with it later
+    net = copy.deepcopy(net).eval()
+    parts = {key: net.get_submodule(paths[id(part)]) for key, part in parts.items()}
+    whole = _Whole(net, inputs, prepare or {}).eval()
+    outputs = _call_once(whole, inputs)
+    if parts:
+        nodes, modules = _split(whole, inputs, parts, outputs)
+    else:
+        nodes, modules = _one_node(whole, inputs, outputs)
     last = replace(nodes[-1], runs=Runs.parse(runs), policy=Policy.parse(policy))
     graph = ModelGraph(
         name or type(net).__name__.lower(), dict(inputs), (*nodes[:-1], last), _outputs(last, outputs, labels)
@@ -221,14 +223,14 @@ def _split(
             reads[name] = f"{INPUT}.{name}"
             continue
         graph = graphs.setdefault(id(parts[name]), name)
-        modules.setdefault(graph, _Encoder(parts[name], whole.prepare[name]))
+        modules.setdefault(graph, _Encoder(parts[name], whole.prepare[name]).eval())
         runs = Runs(WHEN.get(spec.modality, "arrival"))
         nodes.append(Node(name, graph, {"x": f"{INPUT}.{name}"}, (_FEATURES,), role="encoder", runs=runs))
         reads[f"{name}_{_FEATURES}"] = f"{name}.{_FEATURES}"
     rest = _Rest(whole, calls, shapes).eval()
     modules[_REST] = rest
     nodes.append(_last_node(whole, _REST, "fusion", reads, outputs))
-    _prove(whole, rest, {name: modules[node.graph] for name, node in zip(parts, nodes, strict=False)}, inputs)
+    _prove(whole, rest, {node.name: modules[node.graph] for node in nodes[:-1]}, inputs)
     return nodes, modules
 
 

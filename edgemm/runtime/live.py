@@ -95,6 +95,7 @@ class Live:
         if port.unchanged(value, captured_ns):
             return result
         port.take(port.adapter.convert(value), captured_ns)
+        port.remember(value)
         return self._step(port.plan, captured_ns) or result
 
     def tick(self, now_ns: int | None = None) -> Result:
@@ -125,10 +126,14 @@ class Live:
 
     def end(self, name: str, reason: str = "ended") -> None:
         """Say that an input will deliver nothing more; what it delivered last ages as usual."""
+        if name not in self.ports:
+            raise UnknownNameError("input", name, self.ports)
         self.ports[name].end_reason = reason
 
     def reset(self, name: str | None = None) -> None:
         """Forget one input, or everything: state, embeddings and windows."""
+        if name is not None and name not in self.ports:
+            raise UnknownNameError("input", name, self.ports)
         for port in [self.ports[name]] if name else list(self.ports.values()):
             port.reset()
             for slot in self.nodes.values():
@@ -173,7 +178,7 @@ class Live:
         """A result of what the nodes hold, without running any."""
         outputs = {}
         for slot, name, index in self._answers:
-            if slot.captured_ns != NEVER and not slot.skipped:
+            if slot.captured_ns != NEVER and not slot.skipped and slot.stands(at_ns):
                 outputs[name] = slot.current.values[index][0].copy()
         rows = [slot.row(at_ns) for _, slot in self._rows]
         timings = (at_ns, started_ns, monotonic_ns())

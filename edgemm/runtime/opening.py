@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgemm.adapters import make_adapter
 from edgemm.bundle.files import Bundle
-from edgemm.errors import EdgeMMError, InputError, UnknownNameError, UsageError
+from edgemm.errors import BundleError, EdgeMMError, InputError, UnknownNameError, UsageError
 from edgemm.graph import INPUT
 from edgemm.interfaces import Runner
 from edgemm.runtime.choosing import REFERENCE, choices, load_runners
@@ -61,6 +61,12 @@ class Model:
         self.variant, self.variant_reason, self.runners = _load(bundle, variant, threads, trust_engines)
         self.adapters = {name: make_adapter(name, spec) for name, spec in self.graph.inputs.items()}
         self.labels = {name: output.labels for name, output in self.graph.outputs.items()}
+        self._closed = False
+        try:
+            self._check_adapters()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Model:
         return self
@@ -72,6 +78,7 @@ class Model:
 
     def close(self) -> None:
         """Release every graph."""
+        self._closed = True
         for runner in self.runners.values():
             runner.close()
         self.runners = {}
@@ -98,7 +105,11 @@ class Model:
         started_ns = monotonic_ns()
         outputs, usable = self.run(tensors)
         timings = (started_ns, started_ns, monotonic_ns())
-        values = {name: array[0] for name, array in outputs.items()}
+        values = {
+            name: array[0]
+            for name, array in outputs.items()
+            if usable[self.graph.outputs[name].edge.partition(".")[0]]  # nothing recognised anywhere is no prediction
+        }
         return Result(values, self.labels, usable, self._states, timings, 0)
 
     def run(
@@ -110,6 +121,7 @@ class Model:
             Output name -> array `(batch, …)`, without those whose inputs were absent, and owner (`input.audio`, `audio`) -> whether
             the first sample of the batch was usable.
         """
+        self._check_open()
         self._known(tensors)
         for name, tensor in tensors.items():
             self.adapters[name].tensor.check(tensor)
@@ -120,7 +132,28 @@ class Model:
         """A stream that the caller pushes into, on the caller's thread: no threads, no queues."""
         from edgemm.runtime.live import Live
 
+        self._check_open()
         return Live(self, clock=clock)
+
+    def _check_adapters(self) -> None:
+        """What adapters make must be what graphs take: sizes are checked before anything is allocated for them."""
+        for node in self.graph.nodes:
+            takes = {spec.name: spec for spec in self.runners[node.graph].inputs}
+            for tensor, edge in node.reads.items():
+                owner, _, name = edge.partition(".")
+                if owner != INPUT:
+                    continue
+                made, taken = self.adapters[name].tensor, takes[tensor]
+                pairs = zip(made.shape[1:], taken.shape[1:], strict=False)
+                fits = len(made.shape) == len(taken.shape) and all(a == b for a, b in pairs if isinstance(b, int))
+                if made.dtype != taken.dtype or not fits:
+                    raise BundleError(
+                        f"{self.bundle.path}: input '{name}' is {made}, but graph '{node.graph}' takes {taken}"
+                    )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"the model '{self.name}' is closed; open its bundle again")
 
     def _known(self, inputs: Mapping[str, Any]) -> None:
         for name in inputs:

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from edgemm.interfaces import Observer, Sink
+from edgemm.interfaces import Observer, Packet, Sink
 from edgemm.runtime.results import Result
 
 _CAPACITY = 256
@@ -45,9 +45,9 @@ class Outlet:
         self._targets = [*consumers, *(sink.write for sink in sinks)]
         if observer is not None and type(observer).on_result is not Observer.on_result:
             self._targets.append(observer.on_result)
-        self.on_packet = tuple(sink.on_packet for sink in sinks if hasattr(sink, "on_packet"))
-        self._on_drop = [sink.on_drop for sink in sinks if hasattr(sink, "on_drop")]
-        self._on_error = [sink.on_error for sink in sinks if hasattr(sink, "on_error")]
+        self._on_packet: list[Callable[..., None]] = [sink.on_packet for sink in sinks if hasattr(sink, "on_packet")]
+        self._on_drop: list[Callable[..., None]] = [sink.on_drop for sink in sinks if hasattr(sink, "on_drop")]
+        self._on_error: list[Callable[..., None]] = [sink.on_error for sink in sinks if hasattr(sink, "on_error")]
         if observer is not None:
             self._on_drop.append(observer.on_drop)
             self._on_error.append(observer.on_error)
@@ -61,21 +61,33 @@ class Outlet:
         with self._condition:
             while self._block and len(self._results) >= _CAPACITY and not self._closed:
                 self._condition.wait()
+            if self._closed:
+                return
             if len(self._results) >= _CAPACITY:
                 self._results.popleft()
                 self.dropped += 1
             self._results.append(result)
             self._condition.notify_all()
 
+    def tell_packet(self, packet: Packet) -> None:
+        """The model takes a packet."""
+        self._tell(self._on_packet, packet)
+
     def tell_drop(self, input: str, cause: str) -> None:
         """A packet was dropped."""
-        for listener in self._on_drop:
-            listener(input, cause)
+        self._tell(self._on_drop, input, cause)
 
     def tell_error(self, where: str, error: BaseException) -> None:
         """A source, callback or sink failed."""
-        for listener in self._on_error:
-            listener(where, error)
+        self._tell(self._on_error, where, error)
+
+    def _tell(self, listeners: list[Callable[..., None]], *words: object) -> None:
+        for listener in tuple(listeners):
+            try:
+                listener(*words)
+            except Exception as error:  # a view is a plugin's: it hears no more, the stream goes on
+                listeners.remove(listener)
+                self._mute(listener, error)
 
     def finish(self) -> None:
         """No more results will come."""
@@ -100,13 +112,21 @@ class Outlet:
         if self._thread is not None:
             return _join(self._thread, timeout_s)
         with self._condition:
+            self._block = False  # nobody takes results while this waits: the oldest make room
+            self._condition.notify_all()
             return self._condition.wait_for(lambda: self._finished, timeout_s)
 
-    def close(self) -> None:
-        """Stop waiting for anybody, and close the sinks."""
+    def release(self) -> None:
+        """Nobody waits for anybody any more, and what is still queued is not delivered."""
         with self._condition:
-            self._closed = self._finished = True
+            self._closed = True
+            self._results.clear()
             self._condition.notify_all()
+
+    def close(self) -> None:
+        """End `iterate`, and close the sinks."""
+        self.release()
+        self.finish()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=5.0)
 

@@ -48,6 +48,10 @@ class Slot:
             return NEVER
         return age_ns
 
+    def stands(self, now_ns: int) -> bool:
+        """Whether something of what it was computed from may still be used; an input was not computed."""
+        return True
+
     def row(self, now_ns: int) -> tuple[int, bool, str]:
         """(age or NEVER, whether it served a result before, why it is absent)."""
         age_ns = self.age_ns(now_ns)
@@ -97,12 +101,16 @@ class PortSlot(Slot):
         if not self.on_change:
             return False
         same = self.array is not None and _same(value, self._value)
-        self._value = value
         if same:
             self.captured_ns = self.newest_ns = captured_ns
             for slot in self.refreshed:
                 slot.refresh(captured_ns)
         return same
+
+    def remember(self, value: Any) -> None:
+        """What was converted last, to compare the next with; a copy, because its owner may change an array in place."""
+        if self.on_change:
+            self._value = value.copy() if isinstance(value, np.ndarray) else value
 
     def tensor(self) -> np.ndarray:
         """The newest tensor; zeros while there is none, for nodes that mask what is absent."""
@@ -210,12 +218,21 @@ class NodeSlot(Slot):
             for value in buffer.values:
                 value.fill(0)
 
+    def stands(self, now_ns: int) -> bool:
+        """Whether something of what it was computed from may still be used."""
+        if self._members:
+            return any(member.age_ns(now_ns) != NEVER for member in self._members)
+        return all(owner.age_ns(now_ns) != NEVER and owner.stands(now_ns) for owner in self.owners)
+
     def run(self, now_ns: int) -> None:
         """Run the graph on what its owners hold; `skipped` afterwards if they hold nothing usable."""
         self._seen = [owner.version for owner in self.owners]
         captured_ns = self._align(now_ns) if self._members else self._oldest(now_ns)
         self.skipped = captured_ns == NEVER
         if self.skipped:
+            if self.captured_ns != NEVER and not self.node.hold:  # what it was made of is gone: so is what it made
+                self.captured_ns, self.reason = NEVER, "what it reads is absent"
+                self.version += 1
             return
         self._bind()
         buffer = self._spare

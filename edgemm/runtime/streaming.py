@@ -16,7 +16,7 @@ from time import monotonic_ns, sleep
 from types import TracebackType
 from typing import Any
 
-from edgemm.errors import EdgeMMError, SourceError
+from edgemm.errors import EdgeMMError, SourceError, UsageError
 from edgemm.interfaces import Observer, Packet, Sink, Source
 from edgemm.runtime.channels import Limits, Mailbox
 from edgemm.runtime.opening import Model, check_inputs
@@ -68,12 +68,15 @@ def stream(
         UnknownNameError, UsageError: an input or URI scheme that does not exist.
         BundleError: as `open`.
     """
+    if seconds is not None and not 0 < seconds < 1e9:
+        raise UsageError(f"seconds must be above 0, got {seconds:g}")
     own = not isinstance(bundle, Model)
     model = (
         bundle
         if isinstance(bundle, Model)
         else open_bundle(bundle, variant=variant, threads=threads, trust_engines=trust_engines)
     )
+    sources: Sequence[Source] = ()
     try:
         check_inputs(model, inputs)
         sources = sources_from_inputs(model.graph.inputs, inputs)
@@ -89,6 +92,8 @@ def stream(
             close_model=own,
         )
     except BaseException:
+        for source in sources:
+            source.close()
         if own:
             model.close()
         raise
@@ -127,6 +132,8 @@ class Stream:
         self._allow_missing = allow_missing
         self._close_model = close_model
         self._error: EdgeMMError | None = None
+        if observer:
+            observer.on_start([name for source in self._sources for name in source.inputs])
         self._mailbox = Mailbox(self._on_drop)
         self._live = model.live()
         self._outlet = Outlet(consumers, sinks, observer, block=not self._realtime, on_finished=self._mailbox.stop)
@@ -134,8 +141,6 @@ class Stream:
         for source in self._sources:
             for key, limits in _channels(source, model):
                 self._mailbox.open(key, limits)
-        if observer:
-            observer.on_start([name for source in self._sources for name in source.inputs])
         self._threads = [
             threading.Thread(target=self._pump, args=(source,), name=f"edgemm-{'-'.join(source.inputs)}", daemon=True)
             for source in self._sources
@@ -175,8 +180,12 @@ class Stream:
     def close(self) -> None:
         """End now: sources, model thread and sinks; returns when all have ended."""
         self._mailbox.stop()
+        self._outlet.release()
         for source in self._sources:
-            source.close()
+            try:
+                source.close()
+            except Exception as error:  # a plugin's: the others must be closed all the same
+                self.failures.update(dict.fromkeys(source.inputs, str(error)))
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(timeout=5.0)
@@ -188,7 +197,7 @@ class Stream:
     def drops(self) -> dict[str, int]:
         """Input -> packets dropped, whatever the cause, and `results` -> results that nobody took in time."""
         counts: dict[str, int] = {}
-        for (name, _), count in self._mailbox.drops.items():
+        for (name, _), count in list(self._mailbox.drops.items()):
             counts[name] = counts.get(name, 0) + count
         for name, count in self._live.late.items():
             if count:
@@ -196,6 +205,11 @@ class Stream:
         if self._outlet.dropped:
             counts["results"] = self._outlet.dropped
         return counts
+
+    @property
+    def muted(self) -> dict[str, str]:
+        """Callback or sink -> the error that muted it."""
+        return dict(self._outlet.muted)
 
     def _on_drop(self, input: str, cause: str) -> None:
         self._outlet.tell_drop(input, cause)
@@ -222,6 +236,8 @@ class Stream:
         finally:
             for key, _ in _channels(source, self.model):
                 self._mailbox.close(key)
+            for name in source.inputs:
+                self._live.end(name, "broke down" if name in self.failures else "ended")
 
     def _pace(self, captured_ns: int) -> None:
         """Wait until a recorded packet's time has come."""
@@ -275,8 +291,7 @@ class Stream:
             last_ns = max(last_ns, packet.captured_ns)
             self._emit_due(packet.captured_ns)
             self.newest[packet.input] = packet
-            for watch in self._outlet.on_packet:
-                watch(packet)
+            self._outlet.tell_packet(packet)
             result = live.push(packet.input, packet.value, packet.captured_ns)
             if result is not None:
                 self._outlet.put(result)

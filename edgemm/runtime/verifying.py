@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +75,9 @@ def verify(bundle: str | Path, *, trust_engines: bool = False) -> Verification:
     found = Verification(str(bundle), opened.id, files=opened.check_all())
     vectors = _vectors(opened)
     graph = opened.manifest.model
+    missing = [name for name in graph.inputs if f"input.{name}" not in vectors]
+    if missing:
+        raise BundleError(f"{bundle}: its test vectors lack input '{missing[0]}'")
     tensors = {name: vectors[f"input.{name}"] for name in graph.inputs}
     for key, variant in opened.manifest.variants.items():
         runners: Mapping[str, Runner]
@@ -88,11 +93,18 @@ def verify(bundle: str | Path, *, trust_engines: bool = False) -> Verification:
             for runner in runners.values():
                 runner.close()
         found.parity[key] = {name: parity.to_json() for name, parity in parities.items()}
-        gate = GATES[variant.precision]
-        # eight rows: one changed answer is an eighth, so agreement is reported, and the gate is on the numbers
-        below = [name for name, parity in parities.items() if parity.cosine < gate.cosine - 0.01]
+        gate = GATES.get(variant.precision)
+        if gate is None:
+            raise BundleError(
+                f"{bundle}: variant '{key}' has the unknown precision '{variant.precision}'; known: {', '.join(GATES)}"
+            )
+        # eight rows: one changed answer is an eighth, so a quantized variant's agreement may miss one row
+        exact = variant.precision == "fp32"
+        least = gate.cosine if exact else gate.cosine - 0.01
+        agreed = 1.0 if exact else 1.0 - 1.0 / min(parity.rows for parity in parities.values())
+        below = [name for name, p in parities.items() if not (p.cosine >= least and p.agreement >= agreed)]
         if below:
-            found.failed[key] = f"{', '.join(below)} below cosine {gate.cosine}"
+            found.failed[key] = f"{', '.join(below)} below cosine {least:g} or agreement {agreed:.3f}"
     return found
 
 
@@ -115,5 +127,5 @@ def _vectors(bundle: Bundle) -> dict[str, np.ndarray]:
     try:
         with np.load(io.BytesIO(bundle.read(bundle.manifest.vectors)), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except ValueError as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BundleError(f"{bundle.path}: its test vectors cannot be read: {error}") from None

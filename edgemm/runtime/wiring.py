@@ -36,6 +36,8 @@ def sources_from_inputs(specs: Mapping[str, InputSpec], inputs: Mapping[str, Any
         elif isinstance(value, Inbox):
             sources.append(value.source(name))
         elif isinstance(value, Source):
+            if name not in value.inputs:
+                raise UsageError(f"input '{name}': its source delivers {', '.join(value.inputs)}")
             if not any(value is source for source in sources):
                 sources.append(value)
         else:
