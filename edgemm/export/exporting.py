@@ -11,7 +11,6 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from edgemm.export.calibration import MINIMUM_ROWS, Samples, feeds_per_graph, lo
 from edgemm.export.onnx_from_torch import onnx_from_torch
 from edgemm.export.planning import LOWER, Target, find_quantizer, plan_targets
 from edgemm.export.report import report_html
+from edgemm.export.summary import ExportSummary
 from edgemm.export.vectors import save_vectors
 from edgemm.host import PluginHost, default_host
 from edgemm.interfaces import Runner
@@ -38,53 +38,6 @@ from edgemm.runtime.single_pass import SinglePass
 
 _EXAMPLE_BATCH = 2
 _PARITY_SHARE = 4  # one sample in four is kept out of calibration, to compare on
-
-
-@dataclass
-class ExportSummary:
-    """What `export` made.
-
-    Attributes:
-        path, id: the bundle and its id.
-        variants: target key -> total bytes of its files.
-        fallbacks: target key -> graph -> precision that it got instead, and why.
-        planned: target key -> why it was not compiled here, and how to.
-        parity: rung -> name -> record.
-        seconds: how long it took.
-    """
-
-    path: Path
-    id: str = ""
-    variants: dict[str, int] = field(default_factory=dict)
-    fallbacks: dict[str, dict[str, str]] = field(default_factory=dict)
-    planned: dict[str, str] = field(default_factory=dict)
-    parity: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-    calibration: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
-        return {**self.__dict__, "path": str(self.path)}
-
-    def __str__(self) -> str:
-        lines = [f"{self.path}  (id {self.id[:12]}, {self.seconds:.0f} s)"]
-        for key, size in self.variants.items():
-            lines.append(f"  {key:<52} {size / 2**20:>7.2f} MiB")
-            for graph, reason in self.fallbacks.get(key, {}).items():
-                lines.append(f"      {graph}: {reason}")
-        for key, reason in self.planned.items():
-            lines.append(f"  {key:<52} planned: {reason}")
-        for rung, records in self.parity.items():
-            worst = min(records.values(), key=lambda record: record["cosine"])
-            lines.append(
-                f"  parity {rung:<34} worst: {worst['name']:<10} cosine {worst['cosine']:.6f}  SNR {worst['snr_db']:>5.1f} dB  "
-                f"agree {min(record['agreement'] for record in records.values()):.3f}"
-            )
-        if self.calibration.get("random"):
-            lines.append(
-                "  calibrated on random data: sizes and speed are real, accuracy is not. Give --calibration SAMPLES.npz"
-            )
-        return "\n".join(lines)
 
 
 def export(
@@ -349,6 +302,12 @@ class _Export:
             return
         runners = {graph: self._runner(target, path, graph) for graph, path in sources.items()}
         outputs = compare_outputs(self._graph, self._reference, runners, self._checking.tensors)
+        for name, parity in outputs.items():
+            if not parity.cosine >= GATES[target.precision].cosine:
+                raise ParityError(
+                    f"output '{name}' in {target.precision} for '{target.device.name}' reaches cosine {parity.cosine:.4f} only, though every "
+                    f"graph alone passes: their errors add up. Choose a higher precision: {LOWER[target.precision]}"
+                )
         records = {name: parity.to_json() for name, parity in {**nodes, **outputs}.items()}
         self.summary.parity[rung] = records
 

@@ -19,7 +19,7 @@ from edgemm.errors import MissingDependencyError, UsageError
 from edgemm_plugins.digit_desk.scoring import OUTPUT, StreamScore, read_truth, score_stream
 
 if TYPE_CHECKING:
-    from edgemm.export.exporting import ExportSummary
+    from edgemm.export.summary import ExportSummary
     from edgemm.profiling.profiling import Profile
     from edgemm.runtime.opening import Model
     from edgemm.runtime.results import Result

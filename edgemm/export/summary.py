@@ -1,0 +1,54 @@
+"""What an export made, for people and for JSON. Knows nothing of how it was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class ExportSummary:
+    """What `export` made.
+
+    Attributes:
+        path, id: the bundle and its id.
+        variants: target key -> total bytes of its files.
+        fallbacks: target key -> graph -> precision that it got instead, and why.
+        planned: target key -> why it was not compiled here, and how to.
+        parity: rung -> name -> record.
+        seconds: how long it took.
+    """
+
+    path: Path
+    id: str = ""
+    variants: dict[str, int] = field(default_factory=dict)
+    fallbacks: dict[str, dict[str, str]] = field(default_factory=dict)
+    planned: dict[str, str] = field(default_factory=dict)
+    parity: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return {**self.__dict__, "path": str(self.path)}
+
+    def __str__(self) -> str:
+        lines = [f"{self.path}  (id {self.id[:12]}, {self.seconds:.0f} s)"]
+        for key, size in self.variants.items():
+            lines.append(f"  {key:<52} {size / 2**20:>7.2f} MiB")
+            for graph, reason in self.fallbacks.get(key, {}).items():
+                lines.append(f"      {graph}: {reason}")
+        for key, reason in self.planned.items():
+            lines.append(f"  {key:<52} planned: {reason}")
+        for rung, records in self.parity.items():
+            worst = min(records.values(), key=lambda record: record["cosine"])
+            lines.append(
+                f"  parity {rung:<34} worst: {worst['name']:<10} cosine {worst['cosine']:.6f}  SNR {worst['snr_db']:>5.1f} dB  "
+                f"agree {min(record['agreement'] for record in records.values()):.3f}"
+            )
+        if self.calibration.get("random"):
+            lines.append(
+                "  calibrated on random data: sizes and speed are real, accuracy is not. Give --calibration SAMPLES.npz"
+            )
+        return "\n".join(lines)
