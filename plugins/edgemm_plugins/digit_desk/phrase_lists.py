@@ -1,92 +1,15 @@
 """How people word the instructions of the digit desk, in English and in Chinese.
 
 Pure data: templates with {slots}, texts that ask for nothing, and the paraphrases that are kept for testing. Every key of
-`TEMPLATES` and `HELD_OUT` is the name of an instruction; knows nothing of how phrases are drawn or varied.
+`TEMPLATES` and `HELD_OUT` is the name of an instruction; the slots' fillings are in `phrase_slots`. Knows nothing of how
+phrases are drawn or varied.
 """
 
 from __future__ import annotations
 
-__all__ = ["HELD_OUT", "HELD_OUT_NOTHING", "NOTHING_PHRASES", "SLOTS", "TEMPLATES"]
+from edgemm_plugins.digit_desk.phrase_slots import alternatives as _list
 
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.strip().split("|"))
-
-
-SLOTS = {
-    "thing": _list(
-        "cat|bird|horse|house|garden|street|bus|plane|bridge|river|coffee|tea|bread|soup|apple|bottle|window|door|lamp|chair|table"
-        "|book|letter|phone|computer|keyboard|song|film|game|ball|coat|shoe|hat|doctor|teacher|sister|friend|baby|neighbour|shop"
-        "|bank|hotel|school|office|meeting|holiday|weather|wind|snow|sun|moon|key|bag|watch|wall|roof|tree|flower|bicycle|engine"
-    ),
-    "state": _list(
-        "cold|warm|late|early|broken|open|closed|red|green|blue|new|old|tired|happy|sad|hungry|loud|quiet|wet|dry|empty|full|slow"
-        "|fast|nice|strange|funny|free|busy|ready|clean|dirty|expensive|asleep|here|gone|heavy|beautiful|running|sleeping|waiting"
-    ),
-    "act": _list(
-        "open|close|buy|sell|clean|bring|carry|paint|wash|cook|eat|drink|move|lock|start|stop|turn off|turn on|break|fix|call|visit"
-        "|watch|play|send|order|cancel|print|save|delete|switch off|pick up|throw away|wake up|feed|charge|love|forget|lose"
-    ),
-    "when": _list(
-        "today|tomorrow|now|tonight|this morning|yesterday|next week|again|every day|at noon|on monday|in the evening|soon"
-    ),
-    "物": _list(
-        "猫|狗|鸟|花|树|房子|车|自行车|飞机|火车|咖啡|茶|面包|苹果|窗户|门|灯|椅子|桌子|书|信|手机|电脑|歌|电影|球|衣服|鞋子|帽子|医生|老师|朋友|孩子|天气|雨|雪|太阳|月亮|钥匙|包"
-    ),
-    "态": _list(
-        "冷|热|晚|早|新|旧|累|高兴|难过|饿|吵|安静|湿|干净|脏|贵|便宜|漂亮|奇怪|好笑|忙|慢|快|远|近|好吃|好看|重|轻"
-    ),
-    "做": _list(
-        "吃饭|喝水|睡觉|跑步|散步|看电影|听歌|买东西|回家|上班|上学|打球|旅行|做饭|洗衣服|开车|休息|唱歌|跳舞|游泳|打电话|看书|下雨|出门"
-    ),
-    "时": _list("今天|明天|昨天|后天|早上|晚上|中午|下午|周末|现在|等会儿|以后"),
-    "digit": _list("digit|number|figure|numeral|one"),
-    "picture": _list(
-        "picture|image|photo|frame|camera|paper|page|drawing|sheet|screen|video|note|desk|camera picture|camera view"
-    ),
-    "in": _list("in|on|from|shown in|written on|on"),
-    "see": _list("see|see|can see|are seeing|are looking at|have in view|have in front of you|saw"),
-    "hear": _list("hear|hear|can hear|are hearing|heard|heard|have heard|are listening to|picked up"),
-    "wrote": _list(
-        "wrote|wrote|have written|drew|have drawn|show you|am showing|am showing you|hold up|put down|am holding up"
-    ),
-    "said": _list(
-        "said|said|say|just said|have said|am saying|spoke|told you|mentioned|read out|read aloud|pronounced|uttered"
-    ),
-    "seen": _list(
-        "the {digit} {in} the {picture}|what you {see}|what i {wrote}|the {digit} you {see}|the {digit} that you {see}"
-        "|the written {digit}|the drawn {digit}|the handwritten {digit}|the {digit} i {wrote}|the {digit} that i {wrote}"
-        "|the {picture}|the visible {digit}|what the camera sees|what is {in} the {picture}|the seen {digit}|the shown {digit}"
-        "|the {digit} in front of the camera|the {digit} that is {in} the {picture}|the {digit} in my handwriting"
-    ),
-    "heard": _list(
-        "what you {hear}|what i {said}|the {digit} you {hear}|the {digit} that you {hear}|the spoken {digit}|my voice"
-        "|the {digit} i {said}|the {digit} that i {said}|the voice|the sound|the audio|the {digit} in the audio|the heard {digit}"
-        "|the {digit} from the microphone|what was said|the {digit} that was said|the {digit} in my voice|the said {digit}"
-        "|the {digit} in the recording|the {digit} coming from the microphone"
-    ),
-    "pair": _list(
-        "them|both|these|the two|these two|the two {digits}|both {digits}|the {digits}|these {digits}|these two {digits}"
-        "|{seen} and {heard}|{heard} and {seen}|my two {digits}|the two of them|the pair|the two {digits} you have"
-    ),
-    "digits": _list("numbers|digits|values|figures"),
-    "tell": _list(
-        "tell me|say|give me|show me|show|find|get|compute|calculate|work out|i want|i need|name|return|let me know"
-    ),
-    "which": _list("which is|which one is|which number is|which digit is|which of the two is|what is|which of them is"),
-    "图": _list(
-        "图里的|图中的|图片里的|画面里的|画面中的|纸上的|照片里的|镜头里的|摄像头里的|写的|写下的|看到的|你看到的|我写的|图上|看见的"
-    ),
-    "声": _list(
-        "听到的|听见的|你听到的|我说的|说的|念的|读出来的|声音里的|语音里的|录音里的|麦克风里的|我刚说的|刚才说的|我念的"
-    ),
-    "数": _list("数字|数|那个数|那个数字|数目"),
-    "两数": _list(
-        "两个数|两个数字|这两个数|这两个数字|它们|他们|两者|这两个|两数|二者|俩数|{图}{数}和{声}{数}|{声}{数}和{图}{数}|{图}和{声}|{图}{数}与{声}{数}"
-    ),
-    "多少": _list("是多少|等于多少|是几|等于几|得多少|得几|是什么|多少|有多少"),
-    "求": _list("求|算|计算|算出|求出|告诉我|给我|算一下|求一下|说出|我要|我想知道"),
-}
+__all__ = ["HELD_OUT", "HELD_OUT_NOTHING", "NOTHING_PHRASES", "TEMPLATES"]
 
 TEMPLATES = {
     "add": _list(
@@ -99,6 +22,16 @@ TEMPLATES = {
         "|把{两数}加起来|{两数}相加|{两数}的和|{两数}之和|{求}{两数}的和|求和|加|加法|加起来|相加|加一下|{两数}加起来{多少}|{两数}的和{多少}"
         "|{图}{数}加{声}{数}|{图}{数}加上{声}{数}{多少}|{声}{数}加上{图}{数}|总和|总和{多少}|一共{多少}|合计|总共{多少}|加在一起|把{两数}加在一起"
         "|{两数}加在一起{多少}|做加法|{求}总和|{两数}合起来{多少}|把{图}加上{声}|和{多少}|总数{多少}"
+        "|{im} plus {au}|{au} plus {im}|{im} + {au}|{im} and {au} added|{im} added to {au}|adding {ops}"
+        "|the sum of {im} and {au}|tally {ops}|tally up {ops}|total {ops}|total {ops} up|count {ops} up|the sum total"
+        "|the overall total|the combined {digit}|{ops} combined|{ops} altogether|{ops} in all|{ops} in sum"
+        "|{pick} the total of {ops}|{pick} the sum of {ops}|what is the total|what is {pair} together"
+        "|what do {ops} sum to|what do {ops} total|how much are {ops} together|how much do {ops} come out to"
+        "|how much is it all together|if i add {ops}, what do i get|what comes out when {ops} are added"
+        "|the result of adding {ops}|sum {ops} for me|join {ops} into one total"
+        "|what is {who} {uttered} plus what {who} {inked}|add what {who} {inked} and what {who} {uttered}|add {ops}"
+        "|both added up|everything added|{两数}总共{多少}|{两数}一起是多少|{两数}加一加|{画}和{音}加起来|{画}加{音}|把{画}里的和{音}里的加起来|看的加听的"
+        "|听到的加看到的{多少}|{两数}加总|{两数}的总和|{两数}合计{多少}|全部加起来|都加上|加和|{谁}{写}的加{谁}{念}的{多少}|{两数}累加|总共几|加起来是几|合计一下"
     ),
     "difference": _list(
         "the difference|difference|{tell} the difference|the difference between {pair}|{tell} the difference of {pair}"
@@ -112,6 +45,21 @@ TEMPLATES = {
         "|{两数}的差|{两数}之差|{求}{两数}的差|求差|差|减|减法|相减|减一下|{两数}相减|{两数}相减{多少}|{两数}差多少|{两数}差几|相差多少|{两数}相差多少|{两数}相差几"
         "|{图}{数}减{声}{数}|{图}{数}减去{声}{数}{多少}|{声}{数}减去{图}{数}|大的减小的|大数减小数|用大的减去小的|差值|差值{多少}|{求}差值|做减法|差多少"
         "|{两数}的差距|大的比小的大多少|一个比另一个大多少|把{两数}相减|{两数}隔多远"
+        "|{im} minus {au}|{au} minus {im}|{im} - {au}|{im} less {au}|the difference of {im} and {au}"
+        "|subtracting {ops}|deduct one from the other|the {bigger} {digit} minus the {lesser} {digit}"
+        "|the {bigger} one less the {lesser} one|{biggest} minus {least}|the {biggest} less the {least}"
+        "|take the {lesser} {digit} away from the {bigger}|take away the {lesser} one"
+        "|deduct the {lesser} from the {bigger}|remove the {lesser} from the {bigger}"
+        "|subtract the {lesser} {digit} from the {bigger} {digit}|what remains when you subtract {ops}"
+        "|what is left over if you take one away|the remainder after subtracting|how far is one from the other"
+        "|how far are {ops} from each other|how far off are {ops}|what separates {ops}|the separation of {ops}"
+        "|the spread|the margin between {ops}|by what amount do {ops} differ|how different are {ops}"
+        "|how many more is the {bigger} one|how many less is the {lesser} one|how much {bigger} is one than the other"
+        "|how much {lesser} is one than the other|{pick} the difference|{pick} the gap between {ops}"
+        "|what differs between {ops}|by how much is the {bigger} one ahead|how many steps from one to the other"
+        "|one minus the other|one less the other|the range of {ops}|off by how much|{两数}差了{多少}|{两数}的差值|{两数}相距{多少}"
+        "|{两数}的距离|{画}和{音}差多少|{画}减{音}|看的减听的|听到的减看到的{多少}|大减小|大数减去小数{多少}|较大的减较小的|小的比大的少多少|小的比大的少几|大的多出多少|多几个|少几个|相减得几"
+        "|减去之后剩几|剩下{多少}|{谁}{写}的和{谁}{念}的差多少|差距|差距{多少}|差别多大|相差"
     ),
     "larger": _list(
         "larger|bigger|greater|the larger|the larger one|the bigger one|the greater one|the largest|the biggest|the maximum|max"
@@ -123,6 +71,18 @@ TEMPLATES = {
         "|哪个大|哪个更大|{两数}哪个大|{两数}哪个更大|{两数}中哪个大|较大的|较大的{数}|大的|大的那个|更大的{数}|最大|最大值|最大的|最大的{数}|取大的|取最大值"
         "|哪个数大|哪个数字更大|大一点的{数}|{求}较大的{数}|{求}最大值|{两数}里较大的|{两数}的最大值|{图}和{声}哪个大|谁大|谁更大|选大的|挑大的那个|大的{多少}"
         "|较大{多少}|{两数}中大的那个|哪个比较大|大数|比较大的{数}"
+        "|the {bigger} {digit}|the {bigger} of {ops}|the {biggest} {digit}|the {biggest} of {ops}|the {biggest} one"
+        "|{biggest}|{bigger}|{biggest} {digit}|{pick} the {bigger} one|{pick} the {bigger} {digit}"
+        "|{pick} the {biggest} one|{pick} the {biggest} {digit}|{pick} the {biggest} of {ops}|{which} {bigger}"
+        "|{which} the {biggest}|{which} the {bigger} one|which {digit} is {bigger}|{bigger}: {im} or {au}"
+        "|which is {bigger}, {im} or {au}|is {im} {bigger} than {au} or not, {pick} the {bigger}"
+        "|of {ops}, the {bigger}|of {ops} the {biggest} one|{pick} whichever is {bigger}|whichever is the {biggest}"
+        "|what is the {biggest} of {ops}|what is the {bigger} {digit}|the one that is {bigger}"
+        "|the one with the {biggest} value|the {digit} that is {bigger}|the winner is"
+        "|compare {ops} and {pick} the {bigger}|compare, {bigger} one|which one is more|who has more"
+        "|which has the {biggest} value|drop the {lesser} one, keep the {bigger}|{画}和{音}哪个大|看的和听的谁大|{两数}谁大|{两数}比大小，大的"
+        "|比一比哪个大|比较{两数}，取大的|{两数}中最大的|{两数}里最大的|{两数}当中较大的|更大的|更大的是几|最大的是几|较大者|大者|哪一个大|哪一个更大|哪个值更大|大的是哪个|{求}大的|{求}更大的"
+        "|给我大的那个|要大的|数值大的|偏大的|大一些的|留下大的"
     ),
     "smaller": _list(
         "smaller|less|lower|the smaller|the smaller one|the lesser one|the lower one|the smallest|the least|the minimum|min"
@@ -134,6 +94,17 @@ TEMPLATES = {
         "|哪个小|哪个更小|{两数}哪个小|{两数}哪个更小|{两数}中哪个小|较小的|较小的{数}|小的|小的那个|更小的{数}|最小|最小值|最小的|最小的{数}|取小的|取最小值"
         "|哪个数小|哪个数字更小|小一点的{数}|{求}较小的{数}|{求}最小值|{两数}里较小的|{两数}的最小值|{图}和{声}哪个小|谁小|谁更小|选小的|挑小的那个|小的{多少}"
         "|较小{多少}|{两数}中小的那个|哪个比较小|小数|比较小的{数}"
+        "|the {lesser} {digit}|the {lesser} of {ops}|the {least} {digit}|the {least} of {ops}|the {least} one|{least}"
+        "|{lesser}|{least} {digit}|{pick} the {lesser} one|{pick} the {lesser} {digit}|{pick} the {least} one"
+        "|{pick} the {least} {digit}|{pick} the {least} of {ops}|{which} {lesser}|{which} the {least}"
+        "|{which} the {lesser} one|which {digit} is {lesser}|{lesser}: {im} or {au}|which is {lesser}, {im} or {au}"
+        "|is {im} {lesser} than {au} or not, {pick} the {lesser}|of {ops}, the {lesser}|of {ops} the {least} one"
+        "|{pick} whichever is {lesser}|whichever is the {least}|what is the {least} of {ops}"
+        "|what is the {lesser} {digit}|the one that is {lesser}|the one with the {least} value"
+        "|the {digit} that is {lesser}|the loser is|compare {ops} and {pick} the {lesser}|compare, {lesser} one"
+        "|which one is less|who has less|which has the {least} value|drop the {bigger} one, keep the {lesser}"
+        "|{画}和{音}哪个小|看的和听的谁小|{两数}谁小|{两数}比大小，小的|比一比哪个小|比较{两数}，取小的|{两数}中最小的|{两数}里最小的|{两数}当中较小的|更小的|更小的是几|最小的是几|较小者|小者"
+        "|哪一个小|哪一个更小|哪个值更小|小的是哪个|{求}小的|{求}更小的|给我小的那个|要小的|数值小的|偏小的|小一些的|留下小的"
     ),
     "average": _list(
         "average|the average|mean|the mean|the average of {pair}|the mean of {pair}|{tell} the average|{tell} the mean"
@@ -145,6 +116,19 @@ TEMPLATES = {
         "|平均|平均数|平均值|均值|{求}平均数|{求}平均值|{求}平均|{两数}的平均|{两数}的平均数|{两数}的平均值|{两数}的平均值{多少}|{两数}平均{多少}|平均{多少}|取平均"
         "|{两数}取平均|{求}{两数}的平均数|{求}{两数}的平均值|平均一下|把{两数}平均一下|中间值|中间的{数}|{两数}的中间值|{两数}的均值|和的一半|总和的一半|加起来除以二"
         "|{两数}加起来除以二|{图}和{声}的平均|平均数取整|中点|{两数}中间的数"
+        "|avg|avg of {ops}|the avg|the average of {im} and {au}|the mean of {im} and {au}|average {im} and {au}"
+        "|averaging {ops}|{ops} averaged|{pick} the average|{pick} the mean|{pick} the mean of {ops}"
+        "|{pick} the average of {ops}|{pick} the midpoint|the mean, rounded down|average rounded down|halve the sum"
+        "|half of {ops} together|half of the total of {ops}|add {ops} then halve|add {ops} then divide by 2"
+        "|sum {ops} and divide by 2|sum divided by 2|the total over two|the sum over 2|divide the sum by 2"
+        "|divide the total of {ops} by two|split the sum of {ops} evenly|split {ops} evenly|share the total equally"
+        "|what is the mean|what is {ops} averaged|what would be the average|what is the middle {digit}"
+        "|the {digit} in the middle|what lies in between {ops}|midway between {ops}|the centre of {ops}"
+        "|the center of {ops}|the central value|the mid value|middle value|the half way point|in between {ops}"
+        "|equally far from {ops}|mean average|how much is it on average|how much is the mean"
+        "|what do {ops} come to on average|take their average|take the middle|even {ops} out|level {ops} out"
+        "|{画}和{音}的平均|看的和听的平均|{两数}平均是几|{两数}平均下来{多少}|平均下来|平均起来|求均值|算均值|均值{多少}|两数之和除以二|{两数}相加除以2|和除以2|加起来的一半|{两数}相加的一半"
+        "|{两数}的中点|{两数}正中间|正中间{多少}|{两数}之间的中间|取中间|取均值|{两数}折中|平均分{多少}|平均向下取整|平均一下{多少}|算平均"
     ),
     "product": _list(
         "multiply|multiply {pair}|product|the product|the product of {pair}|times|{seen} times {heard}|{heard} times {seen}"
@@ -157,6 +141,18 @@ TEMPLATES = {
         "|乘|乘法|相乘|乘积|积|{两数}相乘|{两数}的积|{两数}的乘积|{两数}之积|{求}乘积|{求}{两数}的积|把{两数}相乘|把{两数}乘起来|乘起来|乘一下|{图}{数}乘{声}{数}"
         "|{图}{数}乘以{声}{数}{多少}|{声}{数}乘以{图}{数}|积的个位|积的个位数|乘积的个位|乘积的最后一位|相乘的个位数|相乘取个位|{两数}相乘的个位|{两数}乘积的个位数{多少}"
         "|{两数}相乘{多少}|做乘法|{求}积的个位|{求}乘积的最后一位|乘积{多少}|积{多少}|{两数}相乘的最后一位"
+        "|{im} times {au}|{au} times {im}|{im} x {au}|{im} * {au}|{im} multiplied by {au}|multiplying {ops}"
+        "|multiply {im} by {au}|multiply {im} and {au}|times {ops}|{ops} times each other|one multiplied by the other"
+        "|multiply one by the other|{pick} the product|{pick} the product of {ops}|{ops} multiplied together"
+        "|the {last} of the product|{last} of the product|{last} of {ops} multiplied|{pick} the {last} of the product"
+        "|what is the {last} of the product|the product's {last}|multiply {ops}, {last}"
+        "|multiply {ops} and tell the {last}|multiply {ops} and keep the {last}|product, {last} only|product mod 10"
+        "|product mod ten|times mod 10|the {last} when you multiply {ops}|{last} after multiplying"
+        "|what does the product end with|what is the end of the product|how does the product end"
+        "|the product ends in what|what do {ops} multiply to|what comes out when {ops} are multiplied"
+        "|if i multiply {ops} what is the {last}|the result of multiplying {ops}|multiplied|the multiplication result"
+        "|{画}和{音}相乘|{画}乘{音}|看的乘听的|听到的乘看到的{多少}|{两数}乘一乘|{两数}乘起来{多少}|{两数}相乘的{尾}|{两数}乘积的{尾}|{两数}积的{尾}|乘积{尾}|积的{尾}{多少}"
+        "|乘积的{尾}{多少}|相乘后的{尾}|乘起来的{尾}|乘完取{尾}|{求}乘积的{尾}|{求}{两数}乘积|{谁}{写}的乘{谁}{念}的|乘法结果|乘法的{尾}|相乘得几|乘出来{多少}|{尾}"
     ),
     "see": _list(
         "what do you see|what can you see|what did you see|{tell} what you {see}|{tell} which {digit} you {see}|which {digit} do you see|read {seen}|{tell} {seen}"
@@ -170,6 +166,32 @@ TEMPLATES = {
         "|你看到什么|你看到了什么|看到了什么|看见什么|看到几|看到什么数字|你看到的是几|{图}是什么|{图}{数}是什么|{图}{数}{多少}|{图}是几|图里是几|图片里是什么数字|画面里是几"
         "|纸上写的是几|纸上写了什么|写的是几|写了几|我写了什么|我写的是几|读一下图片|读图|看图|看一下画面|看看图里是几|只看图片|只看画面|不管声音看图里是几|{求}{图}{数}|识别{图}{数}"
         "|镜头里是几|摄像头看到什么|手写的是几|手写的数字是什么|画的是几|图片上是几|照片里是什么|不听声音只看图|只说看到的"
+        "|{what} did {who} {write}|{what} has {who} {inked}|{what} is {who} {inking}|{what} are you {inking}"
+        "|{what} was {written}|{what} is {written}|{what} got {written}|{tell} what {who} {inked}"
+        "|{tell} what was {written}|{tell} the {written} {digit}|the {written} one|the {written} {digit}"
+        "|only the {written} one|just the {written} {digit}|{what} do you {spot}|{what} can you {spot}"
+        "|{what} could you {spot}|{what} did you {spot}|can you {spot} the {digit}|{spot} the {digit}"
+        "|{spot} the {digit} {in} the {picture}|{what} does the {eye} see|{what} does the {picture} show"
+        "|{what} does the {picture} say|{what} appears {in} the {picture}|{what} is {in} my {picture}"
+        "|{what} is there {in} the {picture}|{what} is before the {eye}|{what} is the {eye} looking at"
+        "|{what} is the {eye} pointed at|{what} {digit} is it {in} the {picture}|{what} stands {in} the {picture}"
+        "|{what} can be seen|{peek}|{peek} and {tell} the {digit}|{peek}, {what} is it|{peek}: {what} do you see"
+        "|{peek} and name the {digit}|{what} is it, {peek}|{what} is in my hand|{what} is in my hands"
+        "|{shun} {sounds}, {tell} the {digit} {in} the {picture}|{shun} {sounds}, {peek}"
+        "|{shun} {sounds}, {what} do you {spot}|{shun} {sounds}, {what} is {written}|{shun} {sounds}"
+        "|{shun} {sounds} and read the {picture}|{peek}, {shun} {sounds}|the {picture}, not {sounds}"
+        "|the {written} one, not the {spoken} one|do not listen, {peek}|no listening, {peek}|{im} only|only {im}"
+        "|just {im}|{im} {digit}|the {digit} by sight|{im}, not {au}|{im} rather than {au}|{im}?|report {im}"
+        "|{who} {inked} {what}|{who} {inked} a {digit}, {what} is it|{what} {digit} do you read|read it|read this"
+        "|read the {digit}|read the writing|recognise the writing|decipher the {digit}"
+        "|identify the {digit} {in} the {picture}|name the {written} {digit}|describe what is {in} the {picture}"
+        "|describe what you {spot}|what does it look like|what meets the eye|the {eye} sees {what}"
+        "|what your {eye} sees|what did the {eye} capture|{谁}{刚}{写}的是{几}|{谁}{刚}{写}了{几}|{谁}{写}的{那数}|{谁}{写}的{那数}是{几}"
+        "|{谁}在{写}{几}|{画}里是{几}|{画}上是{几}|{画}上写着{几}|{画}里有{几}|{画}里的{那数}|{画}上的{那数}是{几}|{画}里的{那数}是{几}|{画}是{几}|{画}中的{那数}{多少}"
+        "|{画}里显示{几}|{画}上画的是{几}|你{看}{几}|你{看}的是{几}|你{看}了{几}|{看}的{那数}|{看}的{那数}是{几}|能{看}{几}|你{看}{画}里是{几}|看看{画}|看一看{画}是{几}"
+        "|瞧瞧{画}上是{几}|看{画}|用眼睛看|眼睛看到{几}|只看{画}|只看不听|别听，看{画}|别管{音}，看{画}|不要听{音}，{画}里是{几}|不管{音}，{看}的是{几}|忽略{音}，看{画}"
+        "|读{画}上的{那数}|读出{画}里的{那数}|认一认{画}上的{那数}|识别{画}|{画}识别|{写}的那个|{写}的{那数}|{看}的那个|是看到的，不是听到的|{画}上的，不是{音}里的|显示的是{几}"
+        "|字迹是{几}|这是{几}"
     ),
     "hear": _list(
         "what do you hear|what can you hear|what did you hear|{tell} what you {hear}|{tell} which {digit} you {hear}|which {digit} do you hear|repeat {heard}"
@@ -182,6 +204,32 @@ TEMPLATES = {
         "|你听到什么|你听到了什么|听到了什么|听见什么|听到几|听到什么数字|你听到的是几|{声}是什么|{声}{数}是什么|{声}{数}{多少}|{声}是几|我说了什么|我说的是几|我说了几"
         "|刚才说的是几|刚刚说了什么|念的是几|语音里是几|语音说了什么|声音里是什么数字|听一下|听听我说的是几|听|只听声音|不看图片听到的是几|复述|重复一遍|重复我说的{数}"
         "|{求}{声}{数}|识别{声}{数}|麦克风听到什么|录音里是几|读的是几|只说听到的|不管图片听到几|说的是什么数字|跟我读|听声音"
+        "|{what} did {who} {utter}|{what} has {who} {uttered}|{what} is {who} {uttering}|{what} are you {uttering}"
+        "|{what} was {spoken}|{what} is being {spoken}|{what} got {spoken}|{tell} what {who} {uttered}"
+        "|{tell} what was {spoken}|{tell} the {spoken} {digit}|the {spoken} one|the {spoken} {digit}"
+        "|only the {spoken} one|just the {spoken} {digit}|{what} do you {catch}|{what} can you {catch}"
+        "|{what} could you {catch}|{what} did you {catch}|can you {catch} the {digit}|{catch} the {digit}"
+        "|{catch} the {digit} in the {sound}|{what} does the {ear} hear|{what} does the {sound} say"
+        "|{what} does {whose} voice say|{what} comes from the {ear}|{what} is in my {sound}"
+        "|{what} is there in the {sound}|{what} came through the {ear}|{what} did the {ear} record"
+        "|{what} is the {ear} getting|{what} {digit} is it in the {sound}|{what} left {whose} mouth"
+        "|{what} came from {whose} lips|{what} can be heard|{hark}|{hark} and {tell} the {digit}|{hark}, {what} is it"
+        "|{hark}: {what} do you hear|{hark} and name the {digit}|{what} is it, {hark}|{what} is in my voice"
+        "|{what} is in {whose} speech|{shun} {looks}, {tell} the {digit} in the {sound}|{shun} {looks}, {hark}"
+        "|{shun} {looks}, {what} do you {catch}|{shun} {looks}, {what} was {spoken}|{shun} {looks}"
+        "|{shun} {looks} and repeat the {sound}|{hark}, {shun} {looks}|the {sound}, not {looks}"
+        "|the {spoken} one, not the {written} one|do not look, {hark}|no looking, {hark}|{au} only|only {au}"
+        "|just {au}|{au} {digit}|the {digit} by ear|{au}, not {im}|{au} rather than {im}|{au}?|report {au}"
+        "|{who} {uttered} {what}|{who} {uttered} a {digit}, {what} is it|{what} {digit} do you hear|repeat it"
+        "|repeat this|repeat the {digit}|repeat the words|recognise the speech|understand the {digit} in the {sound}"
+        "|identify the {digit} in the {sound}|name the {spoken} {digit}|describe what is in the {sound}"
+        "|describe what you {catch}|what does it sound like|what meets the ear|the {ear} hears {what}"
+        "|what your {ear} hears|what did the {ear} capture|{谁}{刚}{念}的是{几}|{谁}{刚}{念}了{几}|{谁}{念}的{那数}|{谁}{念}的{那数}是{几}"
+        "|{谁}在{念}{几}|{音}里是{几}|{音}中是{几}|{音}里说的{几}|{音}里有{几}|{音}里的{那数}|{音}中的{那数}是{几}|{音}里的{那数}是{几}|{音}是{几}|{音}中的{那数}{多少}"
+        "|{音}里传来{几}|{音}里念的是{几}|你{听}{几}|你{听}的是{几}|你{听}了{几}|{听}的{那数}|{听}的{那数}是{几}|能{听}{几}|你{听}{音}里是{几}|听听{音}|听一听{音}是{几}"
+        "|仔细听{音}里是{几}|听{音}|用耳朵听|耳朵听到{几}|只听{音}|只听不看|别看，听{音}|别管{画}，听{音}|不要看{画}，{音}里是{几}|不管{画}，{听}的是{几}|忽略{画}，听{音}"
+        "|复述{音}里的{那数}|重复{音}里的{那数}|听一听{音}里的{那数}|识别{音}|{音}识别|{念}的那个|{念}的{那数}|{听}的那个|是听到的，不是看到的|{音}里的，不是{画}上的|发音是{几}"
+        "|口音里是{几}|读音是{几}"
     ),
 }
 
@@ -207,6 +255,41 @@ NOTHING_PHRASES = _list(
     "|你好|您好|早上好|晚上好|晚安|再见|谢谢|谢谢你|不客气|你是谁|你叫什么名字|今天天气怎么样|现在几点|今天星期几|我饿了|我爱你|放首歌|开灯|关灯|打开窗户|关门"
     "|讲个笑话|唱首歌|打电话给妈妈|发个短信|定个闹钟|明天会下雨吗|吃饭了吗|你从哪里来|我想睡觉|生日快乐|没事|算了|等一下|好的|是的|不是|可以|不行|哈哈|嗯|测试"
     "|中国的首都是哪里|回家吧|我的手机在哪里|猫在睡觉|咖啡凉了|火车晚点了|她买了一辆红色的车|新年快乐|怎么了|没关系|对不起|请稍等|帮帮我|你会做什么|停|开始|取消"
+    "|i {saw} the {thing} {when}|did you {saw} the {thing}|we {saw} a {state} {thing}|she {saw} the {thing}"
+    "|i will see the {thing} {when}|see the {thing} {when}|i heard the {thing} is {state}"
+    "|i hear the {thing} is {state}|he said the {thing} is {state}|she told me the {thing} is {state}"
+    "|they said {when}|i said i am {state}|he wrote about the {thing}|i wrote a letter {when}"
+    "|the {kit} is {state}|my {kit} is {state}|is the {kit} {state}|{act} the {kit}|please {act} the {kit}"
+    "|can you {act} the {kit}|the number of the {thing}|how many {thing}s do we have|a number of people"
+    "|my number is {state}|i lost the number of the {thing}|count on me|what is the price of the {thing}"
+    "|let us see|we will see|i see what you mean|see you {when}|you see|seeing is believing|i look {state}"
+    "|you look {state}|it looks {state}|it sounds {state}|that sounds {state}|i cannot see the {thing}"
+    "|i do not see the {thing}|i cannot hear the {thing}|nobody hears the {thing}|do you hear the {thing} outside"
+    "|i love the sound of the {thing}|the {thing} sounds {state}|the {thing} looks {state}"
+    "|the larger {thing} is {state}|i have a small {thing}|our {thing} is bigger|on average i am {state}"
+    "|that makes no difference|it adds to the fun|good times|what do you mean|in the middle of the {thing}"
+    "|speak to the {thing}|i spoke to the {thing}|i want to talk to the {thing}|who said that"
+    "|say hello to the {thing}|tell me about the {thing}|what do you think of the {thing}"
+    "|which {thing} do you like|what is wrong with the {thing}|why did you {act} the {thing}"
+    "|who wants to {act} the {thing}|show me the way|i am listening to the radio|i was watching the {thing}"
+    "|the {thing} was in the newspaper|did you read the news|the story of the {thing}|my voice is {state}"
+    "|my eyes are {state}|my ears are {state}|我看见{物}了|我看到一只{物}|我想看{物}|{时}去看{物}|你看{物}多{态}|看起来很{态}|我看不见{物}|看医生"
+    "|我听说{物}很{态}|听起来很{态}|我在听音乐|我没听说过|听不懂|他说{物}很{态}|她说{时}{做}|他们说{时}很{态}|我写了一封信|我写作业|{具}很{态}|我的{具}坏了|{具}太{态}了|{具}在哪"
+    "|{时}买{具}|有多少{物}|很多{物}|数不清的{物}|一个{物}|两个{物}很{态}|{物}多少钱|大{物}很{态}|小{物}很{态}|{物}比较{态}|你觉得{物}怎么样|你说什么呢|我说不好|说来话长"
+    "|再说吧|声音太{态}了|照片很{态}|跟{物}说再见|我差点忘了|差不多吧|加油|加班很{态}|和{物}一起{做}|平时{时}{做}|你{时}看{物}吗|你{时}听歌吗"
+    "|{subj} {did} the {thing}|{subj} {did} the {thing} {when}|{subj} {did} a {state} {thing}"
+    "|{subj} {did} a {thing} {place}|{subj} {did} it {place}|{subj} never {did} the {thing}"
+    "|{subj} will {act} the {thing} {when}|will {subj} {act} the {thing}|did {subj} {act} the {thing}"
+    "|{subj} cannot {act} the {thing}|{subj} was {much} {state}|{subj} was {place}|the {thing} was {much} {state}"
+    "|the {event} was {much} {state}|the {event} is {place} {when}|how was the {event}|the {event} is {when}"
+    "|what about the {event}|i forgot the {event}|we have {some} {thing}s|there are {some} {thing}s {place}"
+    "|i want {some} {thing}s|{some} {thing}s|give me {some} {thing}s|bring me the {thing}"
+    "|have you {done} the {thing}|who {did} the {thing}|this {thing} is {much} {state}|that was {much} {state}"
+    "|a picture of the {thing}|i like this {kit}|take a photo of the {thing}|where did you {act} the {thing}"
+    "|when is the {event}|why was {subj} {state}|can you hear the {thing}|i was {place} {when}|where is {subj}"
+    "|what happened to the {thing}|what happened {place}|{subj} and the {thing}|{subj} did not {act} the {thing}"
+    "|sorry about the {event}|{人}{动}{物}|{人}{时}{动}{物}|{人}{时}{地}{做}|{人}{地}{做}|{人}很{态}|{人}{时}没{做}|{人}不想{做}"
+    "|{人}的{物}很{态}|这{物}真{态}|{人}和{人}{做}|{物}没有了|那{物}太{态}|{人}要{时}{做}|{人}{地}吗|{人}想{做}|{物}不{态}"
 )
 
 HELD_OUT = {

@@ -1,6 +1,6 @@
 """Worded instructions in English and Chinese, for training and for testing, as the bytes that a text encoder reads.
 
-Phrases come from `phrase_lists`; here they are filled, prefixed, misspelt and shortened as people do. The held-out
+Phrases come from `phrase_lists` and `phrase_slots`; here they are filled, prefixed, misspelt and shortened as people do. The held-out
 paraphrases, and anything that differs from one only in case, spaces or punctuation, are never drawn for training.
 Knows nothing of models.
 """
@@ -19,7 +19,8 @@ from torch import Tensor
 from edgemm.adapters.text import TextAdapter
 from edgemm.inputs import Text
 from edgemm_plugins.digit_desk.instructions import NAMES
-from edgemm_plugins.digit_desk.phrase_lists import HELD_OUT, HELD_OUT_NOTHING, NOTHING_PHRASES, SLOTS, TEMPLATES
+from edgemm_plugins.digit_desk.phrase_lists import HELD_OUT, HELD_OUT_NOTHING, NOTHING_PHRASES, TEMPLATES
+from edgemm_plugins.digit_desk.phrase_slots import SLOTS
 from edgemm_plugins.digit_desk.sampling import Training
 
 __all__ = ["CLASSES", "NOTHING", "PhraseSampler", "bytes_from_texts", "held_out_phrases"]
@@ -179,7 +180,7 @@ def _varied_chinese(text: str, chance: random.Random) -> str:
 def _without_a_filler(text: str, chance: random.Random) -> str:
     words = text.split()
     fillers = [index for index, word in enumerate(words) if word in FILLERS]
-    if len(words) > 2 and fillers:
+    if len(words) > 1 and fillers:
         del words[chance.choice(fillers)]
     return " ".join(words)
 

@@ -1,7 +1,6 @@
 import gzip
 import io
 import json
-import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -83,9 +82,8 @@ def test_other_digits_in_the_cache_are_refused(tmp_path):
         load_digits(tmp_path)
 
 
-@pytest.mark.skipif("EDGEMM_DATA" not in os.environ, reason="needs downloaded digits: set EDGEMM_DATA to their folder")
-def test_the_real_digits_are_whole():
-    digits = load_digits(Path(os.environ["EDGEMM_DATA"]) / "digits")
+def test_the_real_digits_are_whole(real_data):
+    digits = load_digits(real_data / "digits")
     assert digits.test_images.shape == (2000, 28, 28)
     assert np.bincount(digits.test_labels).tolist() == [200] * 10
     assert len(digits.train_images) == len(digits.train_labels) >= 3000
