@@ -32,6 +32,10 @@ TEMPLATES = {
         "|what is {who} {uttered} plus what {who} {inked}|add what {who} {inked} and what {who} {uttered}|add {ops}"
         "|both added up|everything added|{两数}总共{多少}|{两数}一起是多少|{两数}加一加|{画}和{音}加起来|{画}加{音}|把{画}里的和{音}里的加起来|看的加听的"
         "|听到的加看到的{多少}|{两数}加总|{两数}的总和|{两数}合计{多少}|全部加起来|都加上|加和|{谁}{写}的加{谁}{念}的{多少}|{两数}累加|总共几|加起来是几|合计一下"
+        "|{谁}{写}的加上{谁}{念}的|{谁}{写}的和{谁}{念}的加起来|{两数}加一起|{两数}加到一块|全部{多少}|加完{多少}|increase one by the other"
+        "|raise {im} by {au}|{im} with {au} added to it|put one on top of the other|what are {ops} worth together"
+        "|make one number of {ops} by adding|unite {ops} into a sum|my {written} {digit} plus my {spoken} {digit}"
+        "|the {written} one plus the {spoken} one"
     ),
     "difference": _list(
         "the difference|difference|{tell} the difference|the difference between {pair}|{tell} the difference of {pair}"
@@ -59,7 +63,15 @@ TEMPLATES = {
         "|what differs between {ops}|by how much is the {bigger} one ahead|how many steps from one to the other"
         "|one minus the other|one less the other|the range of {ops}|off by how much|{两数}差了{多少}|{两数}的差值|{两数}相距{多少}"
         "|{两数}的距离|{画}和{音}差多少|{画}减{音}|看的减听的|听到的减看到的{多少}|大减小|大数减去小数{多少}|较大的减较小的|小的比大的少多少|小的比大的少几|大的多出多少|多几个|少几个|相减得几"
-        "|减去之后剩几|剩下{多少}|{谁}{写}的和{谁}{念}的差多少|差距|差距{多少}|差别多大|相差"
+        "|减去之后剩几|剩下{多少}|{谁}{写}的和{谁}{念}的差多少|差距|差距{多少}|差别多大|相差|how big is the difference"
+        "|how large is the gap between {ops}|how wide is the gap"
+        "|how much is missing from the {lesser} to the {bigger}"
+        "|what must be added to the {lesser} to get the {bigger}"
+        "|how much to add to the {lesser} one to reach the {bigger} one|how many units between {ops}"
+        "|how many numbers lie between {ops}|the difference in size|what is the difference in value"
+        "|the {bigger} over the {lesser} by how much|how much does the {bigger} exceed the {lesser}|the delta"
+        "|delta of {ops}|the difference between what you {see} and what you {hear}|{两数}之间差{多少}|{两数}差多大|大的减掉小的剩{多少}"
+        "|大的去小的|从大的里减去小的|{谁}{写}的减{谁}{念}的|{画}和{音}相差{多少}|小的加几等于大的"
     ),
     "larger": _list(
         "larger|bigger|greater|the larger|the larger one|the bigger one|the greater one|the largest|the biggest|the maximum|max"
@@ -82,7 +94,11 @@ TEMPLATES = {
         "|compare {ops} and {pick} the {bigger}|compare, {bigger} one|which one is more|who has more"
         "|which has the {biggest} value|drop the {lesser} one, keep the {bigger}|{画}和{音}哪个大|看的和听的谁大|{两数}谁大|{两数}比大小，大的"
         "|比一比哪个大|比较{两数}，取大的|{两数}中最大的|{两数}里最大的|{两数}当中较大的|更大的|更大的是几|最大的是几|较大者|大者|哪一个大|哪一个更大|哪个值更大|大的是哪个|{求}大的|{求}更大的"
-        "|给我大的那个|要大的|数值大的|偏大的|大一些的|留下大的"
+        "|给我大的那个|要大的|数值大的|偏大的|大一些的|留下大的|{only} the {bigger} one|{only} the {biggest} one|{only} the {bigger} {digit}"
+        "|the {biggest} value|the {biggest} value of {ops}|{bigger} value|what is the {biggest} value here"
+        "|{pick} the {biggest} value|which is {bigger}|which one has more value|which of them wins"
+        "|the {bigger} one wins|who wins|the {digit} of more worth|{only} {bigger}|see or hear, which is {bigger}"
+        "|the stronger {digit}|哪个高|哪个更高|更高的{数}|高的那个|谁高|数大的那个|{只}要大的|{只}说大的|{两数}挑大的|{两数}选大的|{画}和{音}，取大的|多的那个|哪个多"
     ),
     "smaller": _list(
         "smaller|less|lower|the smaller|the smaller one|the lesser one|the lower one|the smallest|the least|the minimum|min"
@@ -104,7 +120,12 @@ TEMPLATES = {
         "|the {digit} that is {lesser}|the loser is|compare {ops} and {pick} the {lesser}|compare, {lesser} one"
         "|which one is less|who has less|which has the {least} value|drop the {bigger} one, keep the {lesser}"
         "|{画}和{音}哪个小|看的和听的谁小|{两数}谁小|{两数}比大小，小的|比一比哪个小|比较{两数}，取小的|{两数}中最小的|{两数}里最小的|{两数}当中较小的|更小的|更小的是几|最小的是几|较小者|小者"
-        "|哪一个小|哪一个更小|哪个值更小|小的是哪个|{求}小的|{求}更小的|给我小的那个|要小的|数值小的|偏小的|小一些的|留下小的"
+        "|哪一个小|哪一个更小|哪个值更小|小的是哪个|{求}小的|{求}更小的|给我小的那个|要小的|数值小的|偏小的|小一些的|留下小的|{only} the {lesser} one"
+        "|{only} the {least} one|{only} the {lesser} {digit}|the {least} value|the {least} value of {ops}"
+        "|{lesser} value|what is the {least} value here|{pick} the {least} value|which is {lesser}"
+        "|which one has less value|which of them loses|the {lesser} one loses|who loses|the {digit} of less worth"
+        "|{only} {lesser}|see or hear, which is {lesser}|the weaker {digit}|哪个低|哪个更低|更低的{数}|低的那个|谁低|数小的那个|{只}要小的"
+        "|{只}说小的|{两数}挑小的|{两数}选小的|{画}和{音}，取小的|少的那个|哪个少"
     ),
     "average": _list(
         "average|the average|mean|the mean|the average of {pair}|the mean of {pair}|{tell} the average|{tell} the mean"
@@ -128,7 +149,9 @@ TEMPLATES = {
         "|equally far from {ops}|mean average|how much is it on average|how much is the mean"
         "|what do {ops} come to on average|take their average|take the middle|even {ops} out|level {ops} out"
         "|{画}和{音}的平均|看的和听的平均|{两数}平均是几|{两数}平均下来{多少}|平均下来|平均起来|求均值|算均值|均值{多少}|两数之和除以二|{两数}相加除以2|和除以2|加起来的一半|{两数}相加的一半"
-        "|{两数}的中点|{两数}正中间|正中间{多少}|{两数}之间的中间|取中间|取均值|{两数}折中|平均分{多少}|平均向下取整|平均一下{多少}|算平均"
+        "|{两数}的中点|{两数}正中间|正中间{多少}|{两数}之间的中间|取中间|取均值|{两数}折中|平均分{多少}|平均向下取整|平均一下{多少}|算平均|{谁}{写}的和{谁}{念}的平均|{两数}的和除以二"
+        "|the sum of {ops} over 2|the sum of {ops} divided by two|the total of {ops} divided by 2"
+        "|half the total of {ops}|mean of the {written} and the {spoken} one|the arithmetic average"
     ),
     "product": _list(
         "multiply|multiply {pair}|product|the product|the product of {pair}|times|{seen} times {heard}|{heard} times {seen}"
@@ -153,6 +176,8 @@ TEMPLATES = {
         "|if i multiply {ops} what is the {last}|the result of multiplying {ops}|multiplied|the multiplication result"
         "|{画}和{音}相乘|{画}乘{音}|看的乘听的|听到的乘看到的{多少}|{两数}乘一乘|{两数}乘起来{多少}|{两数}相乘的{尾}|{两数}乘积的{尾}|{两数}积的{尾}|乘积{尾}|积的{尾}{多少}"
         "|乘积的{尾}{多少}|相乘后的{尾}|乘起来的{尾}|乘完取{尾}|{求}乘积的{尾}|{求}{两数}乘积|{谁}{写}的乘{谁}{念}的|乘法结果|乘法的{尾}|相乘得几|乘出来{多少}|{尾}"
+        "|{谁}{写}的乘以{谁}{念}的|the {written} one times the {spoken} one"
+        "|the {last} of the {written} one times the {spoken} one|multiply the {written} {digit} by the {spoken} one"
     ),
     "see": _list(
         "what do you see|what can you see|what did you see|{tell} what you {see}|{tell} which {digit} you {see}|which {digit} do you see|read {seen}|{tell} {seen}"
@@ -191,7 +216,12 @@ TEMPLATES = {
         "|{画}里显示{几}|{画}上画的是{几}|你{看}{几}|你{看}的是{几}|你{看}了{几}|{看}的{那数}|{看}的{那数}是{几}|能{看}{几}|你{看}{画}里是{几}|看看{画}|看一看{画}是{几}"
         "|瞧瞧{画}上是{几}|看{画}|用眼睛看|眼睛看到{几}|只看{画}|只看不听|别听，看{画}|别管{音}，看{画}|不要听{音}，{画}里是{几}|不管{音}，{看}的是{几}|忽略{音}，看{画}"
         "|读{画}上的{那数}|读出{画}里的{那数}|认一认{画}上的{那数}|识别{画}|{画}识别|{写}的那个|{写}的{那数}|{看}的那个|是看到的，不是听到的|{画}上的，不是{音}里的|显示的是{几}"
-        "|字迹是{几}|这是{几}"
+        "|字迹是{几}|这是{几}|{only} the {written} one|{only} {looks}|what have you got {in} the {picture}"
+        "|what is {in} the {picture} there|{peek}, which {digit} is it|{peek}, which {digit} is there"
+        "|which {digit} is {in} the {picture} {who} {inked}|the {written} {digit} please"
+        "|what does the handwriting say|what do my hands show|what do your eyes say|tell what your eyes see"
+        "|not what {who} {uttered}, what {who} {inked}|what {who} {inked}, not what {who} {uttered}|{谁}手{写}的是{几}"
+        "|{谁}{写}了个{几}|{谁}用手{写}了{几}|{画}上{写}了{几}|{只}看{画}|眼里是{几}|不是{念}的，是{写}的|看一下这是{几}|在{画}上{写}的{那数}"
     ),
     "hear": _list(
         "what do you hear|what can you hear|what did you hear|{tell} what you {hear}|{tell} which {digit} you {hear}|which {digit} do you hear|repeat {heard}"
@@ -229,7 +259,12 @@ TEMPLATES = {
         "|{音}里传来{几}|{音}里念的是{几}|你{听}{几}|你{听}的是{几}|你{听}了{几}|{听}的{那数}|{听}的{那数}是{几}|能{听}{几}|你{听}{音}里是{几}|听听{音}|听一听{音}是{几}"
         "|仔细听{音}里是{几}|听{音}|用耳朵听|耳朵听到{几}|只听{音}|只听不看|别看，听{音}|别管{画}，听{音}|不要看{画}，{音}里是{几}|不管{画}，{听}的是{几}|忽略{画}，听{音}"
         "|复述{音}里的{那数}|重复{音}里的{那数}|听一听{音}里的{那数}|识别{音}|{音}识别|{念}的那个|{念}的{那数}|{听}的那个|是听到的，不是看到的|{音}里的，不是{画}上的|发音是{几}"
-        "|口音里是{几}|读音是{几}"
+        "|口音里是{几}|读音是{几}|{only} the {spoken} one|{only} {sounds}|what have you got in the {sound}"
+        "|what is in the {sound} there|{hark}, which {digit} is it|{hark}, which {digit} is there"
+        "|which {digit} is in the {sound} of {who}|the {spoken} {digit} please|what does the voice say"
+        "|what do my lips say|what do your ears say|tell what your ears hear"
+        "|not what {who} {inked}, what {who} {uttered}|what {who} {uttered}, not what {who} {inked}|{谁}嘴{念}的是{几}"
+        "|{谁}{念}了个{几}|{谁}用嘴{念}了{几}|{音}里{念}了{几}|{只}听{音}|耳中是{几}|不是{写}的，是{念}的|听一下那是{几}|在{音}里{念}的{那数}"
     ),
 }
 

@@ -166,9 +166,9 @@ SLOTS = {
     "ops": alternatives(
         "them|both|these two|the {digits}|the two|both {digits}|one and the other|these|the pair|each other"
     ),
-    "bigger": alternatives("larger|bigger|greater|higher|larger|bigger|greater|upper|superior"),
+    "bigger": alternatives("larger|bigger|greater|higher|larger|bigger|greater|upper|superior|big|high"),
     "biggest": alternatives("largest|biggest|greatest|highest|maximum|top|topmost|most|maximal|max"),
-    "lesser": alternatives("smaller|lesser|lower|littler|smaller|lower|tinier|inferior|little"),
+    "lesser": alternatives("smaller|lesser|lower|littler|smaller|lower|tinier|inferior|little|small|low"),
     "least": alternatives("smallest|lowest|least|minimum|bottom|tiniest|littlest|minimal|min|lowermost"),
     "pick": alternatives(
         "pick|choose|take|select|keep|return|give me|find|show me|name|tell me|get|output|i want|i would like|report"
@@ -190,6 +190,8 @@ SLOTS = {
     ),
     "尾": alternatives("个位|个位数|末位|末位数|尾数|最后一位|最后一位数|末尾|末尾数字"),
     "saw": alternatives("see|saw|see|watch|watched|hear|heard|noticed|met|look for"),
+    "only": alternatives("just|only|simply|nothing but|just give me|only tell me|i only want"),
+    "只": alternatives("只|就|只要|单单|仅|光"),
     "subj": alternatives(
         "i|we|she|he|they|my {kin}|my {kin}|your {kin}|the {kin}|the {thing}|everyone|nobody|somebody|people|you"
     ),

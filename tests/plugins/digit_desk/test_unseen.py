@@ -5,7 +5,6 @@ Fetches the handwritten digits and synthesizes the test voices once, into build/
 
 from __future__ import annotations
 
-import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 import torch
 
 import edgemm
-from edgemm.errors import EdgeMMError
 
 pytest.importorskip("av", reason="needs the media extra: pip install 'edgemm[media]'")
 pytest.importorskip("espeakng_loader", reason="needs the train extra: pip install 'edgemm[train]'")
@@ -28,19 +26,13 @@ ROWS = 2000
 
 
 @pytest.fixture(scope="module")
-def data():
-    from edgemm_plugins.digit_desk.digits import load_digits
+def data(real_data):
     from edgemm_plugins.digit_desk.speech import prepare_speech
 
-    folder = Path(os.environ.get("EDGEMM_DATA") or Path(__file__).parents[3] / "build" / "data")
-    try:
-        load_digits(folder / "digits")
-        missing = prepare_speech(folder / "speech", engines=("espeak", "flite"))
-    except EdgeMMError as error:
-        pytest.skip(f"the test data cannot be had here: {error}")
+    missing = prepare_speech(real_data / "speech", engines=("espeak", "flite"))
     if "espeak" in missing:
         pytest.skip(f"no test voices: {missing['espeak']}")
-    return folder
+    return real_data
 
 
 @pytest.fixture(scope="module")
