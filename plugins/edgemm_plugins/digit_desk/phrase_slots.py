@@ -15,20 +15,24 @@ def alternatives(text: str) -> tuple[str, ...]:
 
 SLOTS = {
     "thing": alternatives(
-        "cat|bird|horse|house|garden|street|bus|plane|bridge|river|coffee|tea|bread|soup|apple|bottle|window|door|lamp|chair|table"
-        "|book|letter|phone|computer|keyboard|song|film|game|ball|coat|shoe|hat|doctor|teacher|sister|friend|baby|neighbour|shop"
-        "|bank|hotel|school|office|meeting|holiday|weather|wind|snow|sun|moon|key|bag|watch|wall|roof|tree|flower|bicycle|engine"
+        "cat|bird|horse|house|garden|street|bus|plane|bridge|river|coffee|tea|bread|soup|apple|bottle|window|door"
+        "|lamp|chair|table|book|letter|phone|computer|keyboard|song|film|game|ball|coat|shoe|hat|doctor|teacher"
+        "|sister|friend|baby|neighbour|shop|bank|hotel|school|office|meeting|holiday|weather|wind|snow|sun|moon|key"
+        "|bag|watch|wall|roof|tree|flower|bicycle|engine"
     ),
     "state": alternatives(
-        "cold|warm|late|early|broken|open|closed|red|green|blue|new|old|tired|happy|sad|hungry|loud|quiet|wet|dry|empty|full|slow"
-        "|fast|nice|strange|funny|free|busy|ready|clean|dirty|expensive|asleep|here|gone|heavy|beautiful|running|sleeping|waiting"
+        "cold|warm|late|early|broken|open|closed|red|green|blue|new|old|tired|happy|sad|hungry|loud|quiet|wet|dry"
+        "|empty|full|slow|fast|nice|strange|funny|free|busy|ready|clean|dirty|expensive|asleep|here|gone|heavy"
+        "|beautiful|running|sleeping|waiting"
     ),
     "act": alternatives(
-        "open|close|buy|sell|clean|bring|carry|paint|wash|cook|eat|drink|move|lock|start|stop|turn off|turn on|break|fix|call|visit"
-        "|watch|play|send|order|cancel|print|save|delete|switch off|pick up|throw away|wake up|feed|charge|love|forget|lose"
+        "open|close|buy|sell|clean|bring|carry|paint|wash|cook|eat|drink|move|lock|start|stop|turn off|turn on|break"
+        "|fix|call|visit|watch|play|send|order|cancel|print|save|delete|switch off|pick up|throw away|wake up|feed"
+        "|charge|love|forget|lose"
     ),
     "when": alternatives(
-        "today|tomorrow|now|tonight|this morning|yesterday|next week|again|every day|at noon|on monday|in the evening|soon"
+        "today|tomorrow|now|tonight|this morning|yesterday|next week|again|every day|at noon|on monday|in the evening"
+        "|soon"
     ),
     "物": alternatives(
         "猫|狗|鸟|花|树|房子|车|自行车|飞机|火车|咖啡|茶|面包|苹果|窗户|门|灯|椅子|桌子|书|信|手机|电脑|歌|电影|球|衣服|鞋子|帽子|医生|老师|朋友|孩子|天气|雨|雪|太阳|月亮|钥匙|包"
@@ -57,32 +61,35 @@ SLOTS = {
         "|called out|whispered|shouted|dictated|voiced|announced|am speaking|am pronouncing|recited|gave aloud"
     ),
     "seen": alternatives(
-        "the {digit} {in} the {picture}|what you {see}|what i {wrote}|the {digit} you {see}|the {digit} that you {see}"
-        "|the written {digit}|the drawn {digit}|the handwritten {digit}|the {digit} i {wrote}|the {digit} that i {wrote}"
-        "|the {picture}|the visible {digit}|what the camera sees|what is {in} the {picture}|the seen {digit}|the shown {digit}"
-        "|the {digit} in front of the {eye}|the {digit} that is {in} the {picture}|the {digit} in my handwriting"
-        "|the {written} {digit}|the {written} one|the {digit} {who} {inked}|what {who} {inked}|the {digit} facing the {eye}"
+        "the {digit} {in} the {picture}|what you {see}|what i {wrote}|the {digit} you {see}"
+        "|the {digit} that you {see}|the written {digit}|the drawn {digit}|the handwritten {digit}"
+        "|the {digit} i {wrote}|the {digit} that i {wrote}|the {picture}|the visible {digit}|what the camera sees"
+        "|what is {in} the {picture}|the seen {digit}|the shown {digit}|the {digit} in front of the {eye}"
+        "|the {digit} that is {in} the {picture}|the {digit} in my handwriting|the {written} {digit}"
+        "|the {written} one|the {digit} {who} {inked}|what {who} {inked}|the {digit} facing the {eye}"
         "|the {digit} before your eyes|the {digit} for the eyes|the {digit} in view|my {digit} on the {picture}"
     ),
     "heard": alternatives(
         "what you {hear}|what i {said}|the {digit} you {hear}|the {digit} that you {hear}|the spoken {digit}|my voice"
-        "|the {digit} i {said}|the {digit} that i {said}|the voice|the sound|the audio|the {digit} in the audio|the heard {digit}"
-        "|the {digit} from the microphone|what was said|the {digit} that was said|the {digit} in my voice|the said {digit}"
-        "|the {digit} in the recording|the {digit} coming from the microphone"
-        "|the {spoken} {digit}|the {spoken} one|the {digit} {who} {uttered}|what {who} {uttered}|the {digit} in the {sound}"
-        "|the {digit} for the ears|the {digit} in {whose} voice|the {digit} from {whose} mouth|{whose} voice|{whose} word"
+        "|the {digit} i {said}|the {digit} that i {said}|the voice|the sound|the audio|the {digit} in the audio"
+        "|the heard {digit}|the {digit} from the microphone|what was said|the {digit} that was said"
+        "|the {digit} in my voice|the said {digit}|the {digit} in the recording"
+        "|the {digit} coming from the microphone|the {spoken} {digit}|the {spoken} one|the {digit} {who} {uttered}"
+        "|what {who} {uttered}|the {digit} in the {sound}|the {digit} for the ears|the {digit} in {whose} voice"
+        "|the {digit} from {whose} mouth|{whose} voice|{whose} word"
     ),
     "pair": alternatives(
-        "them|both|these|the two|these two|the two {digits}|both {digits}|the {digits}|these {digits}|these two {digits}"
-        "|{seen} and {heard}|{heard} and {seen}|my two {digits}|the two of them|the pair|the two {digits} you have"
+        "them|both|these|the two|these two|the two {digits}|both {digits}|the {digits}|these {digits}"
+        "|these two {digits}|{seen} and {heard}|{heard} and {seen}|my two {digits}|the two of them|the pair"
+        "|the two {digits} you have"
     ),
     "digits": alternatives("numbers|digits|values|figures"),
     "tell": alternatives(
         "tell me|say|give me|show me|show|find|get|compute|calculate|work out|i want|i need|name|return|let me know"
     ),
     "which": alternatives(
-        "which is|which one is|which number is|which digit is|which of the two is|what is|which of them is|which {digit} is|which one of {pair} is"
-        "|who is|which value is"
+        "which is|which one is|which number is|which digit is|which of the two is|what is|which of them is"
+        "|which {digit} is|which one of {pair} is|who is|which value is"
     ),
     "图": alternatives(
         "图里的|图中的|图片里的|画面里的|画面中的|纸上的|照片里的|镜头里的|摄像头里的|写的|写下的|看到的|你看到的|我写的|图上|看见的"
@@ -103,26 +110,27 @@ SLOTS = {
     "eye": alternatives("camera|camera|lens|webcam|eyes|cam"),
     "ear": alternatives("microphone|microphone|mic|headset|recorder|ears"),
     "sound": alternatives(
-        "audio|recording|microphone|mic|voice|speech|sound|sound clip|audio clip|voice message|voice recording|headset"
-        "|soundtrack|utterance|speaker|audio feed|sentence|words|voice note|talk"
+        "audio|recording|microphone|mic|voice|speech|sound|sound clip|audio clip|voice message|voice recording"
+        "|headset|soundtrack|utterance|speaker|audio feed|sentence|words|voice note|talk"
     ),
     "write": alternatives(
-        "write|draw|sketch|scribble|jot down|put down|show|show you|hold up|display|present|put on the {picture}|print"
-        "|hold in front of the {eye}|put in front of you|point the {eye} at|let you see"
+        "write|draw|sketch|scribble|jot down|put down|show|show you|hold up|display|present|put on the {picture}"
+        "|print|hold in front of the {eye}|put in front of you|point the {eye} at|let you see"
     ),
     "inked": alternatives(
-        "wrote|drew|sketched|scribbled|jotted down|put on the {picture}|printed|showed|showed you|held up|displayed|painted"
-        "|put in front of the {eye}|let you see"
+        "wrote|drew|sketched|scribbled|jotted down|put on the {picture}|printed|showed|showed you|held up|displayed"
+        "|painted|put in front of the {eye}|let you see"
     ),
     "inking": alternatives(
         "writing|drawing|showing|showing you|holding|holding up|displaying|presenting|sketching|pointing at"
     ),
     "written": alternatives(
-        "written|drawn|sketched|scribbled|printed|shown|displayed|handwritten|photographed|seen|visible|held up|depicted|inked"
+        "written|drawn|sketched|scribbled|printed|shown|displayed|handwritten|photographed|seen|visible|held up"
+        "|depicted|inked"
     ),
     "utter": alternatives(
-        "say|say|speak|tell you|mention|pronounce|read out|call out|utter|whisper|shout|dictate|voice|announce|say aloud"
-        "|say out loud|talk about|say to the {ear}|let you hear"
+        "say|say|speak|tell you|mention|pronounce|read out|call out|utter|whisper|shout|dictate|voice|announce"
+        "|say aloud|say out loud|talk about|say to the {ear}|let you hear"
     ),
     "uttered": alternatives(
         "said|said|spoke|told you|mentioned|pronounced|read out|called out|uttered|whispered|shouted|dictated|voiced"
@@ -132,8 +140,8 @@ SLOTS = {
         "saying|speaking|telling you|pronouncing|reading out|shouting|whispering|dictating|talking about"
     ),
     "spoken": alternatives(
-        "said|spoken|mentioned|pronounced|uttered|called out|whispered|shouted|dictated|voiced|announced|heard|recorded"
-        "|read aloud|said aloud|audible|vocal|verbal"
+        "said|spoken|mentioned|pronounced|uttered|called out|whispered|shouted|dictated|voiced|announced|heard"
+        "|recorded|read aloud|said aloud|audible|vocal|verbal"
     ),
     "spot": alternatives(
         "see|spot|notice|observe|view|read|look at|watch|see there|see with your eyes|see through the {eye}"
@@ -142,15 +150,18 @@ SLOTS = {
         "hear|catch|pick up|listen to|hear there|hear with your ears|hear through the {ear}|overhear|receive by ear"
     ),
     "peek": alternatives(
-        "look|look here|look closely|watch|have a look|take a look|look at me|use your eyes|use the {eye}|open your eyes"
-        "|look at the {picture}|look at it|check the {picture}|check the {eye}|go by the {picture}|by sight|from the {picture}"
+        "look|look here|look closely|watch|have a look|take a look|look at me|use your eyes|use the {eye}"
+        "|open your eyes|look at the {picture}|look at it|check the {picture}|check the {eye}|go by the {picture}"
+        "|by sight|from the {picture}"
     ),
     "hark": alternatives(
-        "listen|listen here|listen closely|listen up|have a listen|listen to me|use your ears|use the {ear}|open your ears"
-        "|listen to the {sound}|listen to it|check the {sound}|check the {ear}|go by the {sound}|by ear|from the {sound}"
+        "listen|listen here|listen closely|listen up|have a listen|listen to me|use your ears|use the {ear}"
+        "|open your ears|listen to the {sound}|listen to it|check the {sound}|check the {ear}|go by the {sound}"
+        "|by ear|from the {sound}"
     ),
     "shun": alternatives(
-        "ignore|ignore|forget|forget about|never mind|skip|disregard|leave out|not|without|i do not care about|leave aside"
+        "ignore|ignore|forget|forget about|never mind|skip|disregard|leave out|not|without|i do not care about"
+        "|leave aside"
     ),
     "looks": alternatives(
         "the {picture}|the {picture}|the image|the writing|the handwriting|the {eye}|the visuals|{seen}"
@@ -199,19 +210,21 @@ SLOTS = {
         "brother|sister|mother|father|friend|boss|cousin|aunt|uncle|wife|husband|son|daughter|colleague|dog|cat|kids"
     ),
     "did": alternatives(
-        "went to|came to|slept near|lost|found|bought|sold|forgot|liked|loved|broke|fixed|cleaned|cooked|wanted|left|took|made|had"
-        "|brought|painted|visited|met|called|missed|hated|ordered|finished|started|asked for|paid for|ran to|hid|opened|needs|has"
+        "went to|came to|slept near|lost|found|bought|sold|forgot|liked|loved|broke|fixed|cleaned|cooked|wanted|left"
+        "|took|made|had|brought|painted|visited|met|called|missed|hated|ordered|finished|started|asked for|paid for"
+        "|ran to|hid|opened|needs|has"
     ),
     "done": alternatives(
         "bought|lost|cleaned|fixed|met|found|washed|forgotten|called|taken|tried|opened|visited|paid for|ordered"
     ),
     "place": alternatives(
-        "at home|at school|at work|in the {thing}|at the station|in the kitchen|in town|on the beach|by the {thing}|over there"
-        "|near the {thing}|upstairs|outside|abroad|on the way|at the {event}"
+        "at home|at school|at work|in the {thing}|at the station|in the kitchen|in town|on the beach|by the {thing}"
+        "|over there|near the {thing}|upstairs|outside|abroad|on the way|at the {event}"
     ),
     "much": alternatives("very|so|quite|too|really|rather|a bit|not|almost"),
     "event": alternatives(
-        "party|concert|meeting|wedding|dinner|lunch|breakfast|exam|trip|holiday|match|lesson|class|journey|weekend|show|appointment"
+        "party|concert|meeting|wedding|dinner|lunch|breakfast|exam|trip|holiday|match|lesson|class|journey|weekend"
+        "|show|appointment"
     ),
     "some": alternatives("some|many|few|two|three|five|ten|a dozen|no more|enough|lots of"),
     "人": alternatives("我|我们|他|她|他们|妈妈|爸爸|弟弟|姐姐|老师|同事|孩子|大家|邻居|你|同学"),

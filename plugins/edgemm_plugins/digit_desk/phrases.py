@@ -87,9 +87,9 @@ class PhraseSampler:
     """
 
     classes = CLASSES
-    training = Training(steps=1500, batch=128, learning_rate=4e-3, weight_decay=0.02, label_smoothing=0.05)
+    training = Training(steps=2200, batch=128, learning_rate=4e-3, weight_decay=0.02, label_smoothing=0.05)
 
-    def __init__(self, max_bytes: int = MAX_BYTES, nothing: float = 0.15) -> None:
+    def __init__(self, max_bytes: int = MAX_BYTES, nothing: float = 0.2) -> None:
         self.max_bytes = max_bytes
         self.nothing = nothing
         self._held_out = frozenset(plain(text) for text, _ in held_out_phrases())
