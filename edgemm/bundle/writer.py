@@ -35,7 +35,6 @@ class BundleWriter:
         if self.target.is_symlink():  # what it points to is replaced, not the link
             self.target = self.target.resolve()
         self.zipped = zipped
-        self._finished = False
         if self.target.exists():
             if not overwrite:
                 raise UsageError(f"'{self.target}' exists; choose another --out, or replace it with --overwrite")

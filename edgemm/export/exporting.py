@@ -162,7 +162,7 @@ class _Export:
                 files=files,
                 vectors=self._vectors,
                 parity=self.summary.parity,
-                calibration=self._calibration(),
+                calibration=self.summary.calibration,
                 planned=self._planned,
                 provenance={**origin, "edgemm": __version__, "made_on": platform.platform(), **_versions()},
             )

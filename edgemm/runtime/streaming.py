@@ -105,7 +105,6 @@ class Stream:
     Attributes:
         model: what runs.
         failures: input -> why its source broke down.
-        newest: input -> the packet that the model took last, for views.
         started_ns: when it started, on `time.monotonic_ns()`; results count from there.
     """
 
@@ -124,7 +123,6 @@ class Stream:
     ) -> None:
         self.model = model
         self.failures: dict[str, str] = {}
-        self.newest: dict[str, Packet] = {}
         self._sources = tuple(sources)
         self._observer = observer
         self._realtime = realtime or any(source.live for source in sources)
@@ -290,7 +288,6 @@ class Stream:
                 break
             last_ns = max(last_ns, packet.captured_ns)
             self._emit_due(packet.captured_ns)
-            self.newest[packet.input] = packet
             self._outlet.tell_packet(packet)
             result = live.push(packet.input, packet.value, packet.captured_ns)
             if result is not None:
