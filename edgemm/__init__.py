@@ -6,46 +6,45 @@ Importing this package loads nothing heavy: every public name is resolved on fir
 from __future__ import annotations
 
 import importlib
-import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from edgemm.version import __version__
 
 _LAZY = {
-    "AdapterEntry": "edgemm.entries",
-    "Audio": "edgemm.inputs",
-    "CommandEntry": "edgemm.entries",
-    "DeviceEntry": "edgemm.entries",
+    "AdapterEntry": "edgemm.host.entries",
+    "Audio": "edgemm.inputs.declarations",
+    "CommandEntry": "edgemm.host.entries",
+    "DeviceEntry": "edgemm.host.entries",
     "EdgeMMError": "edgemm.errors",
-    "EncoderEntry": "edgemm.entries",
-    "ExporterEntry": "edgemm.entries",
-    "FusionEntry": "edgemm.entries",
-    "HeadEntry": "edgemm.entries",
-    "Image": "edgemm.inputs",
-    "Inbox": "edgemm.inbox",
-    "ObserverEntry": "edgemm.entries",
-    "Packet": "edgemm.interfaces",
-    "QuantizerEntry": "edgemm.entries",
-    "RunnerEntry": "edgemm.entries",
-    "SinkEntry": "edgemm.entries",
-    "Sound": "edgemm.adapters.audio",
-    "SourceEntry": "edgemm.entries",
-    "TaskEntry": "edgemm.entries",
-    "Tensor": "edgemm.inputs",
-    "Text": "edgemm.inputs",
-    "build": "edgemm.export.building",
-    "doctor": "edgemm.doctor",
-    "evaluate": "edgemm.modeling.answering",
-    "export": "edgemm.export.exporting",
-    "hookimpl": "edgemm.hookspecs",
+    "EncoderEntry": "edgemm.host.entries",
+    "ExporterEntry": "edgemm.host.entries",
+    "FusionEntry": "edgemm.host.entries",
+    "HeadEntry": "edgemm.host.entries",
+    "Image": "edgemm.inputs.declarations",
+    "Inbox": "edgemm.streaming.inbox",
+    "ObserverEntry": "edgemm.host.entries",
+    "Packet": "edgemm.host.interfaces",
+    "QuantizerEntry": "edgemm.host.entries",
+    "RunnerEntry": "edgemm.host.entries",
+    "SinkEntry": "edgemm.host.entries",
+    "Sound": "edgemm.inputs.audio",
+    "SourceEntry": "edgemm.host.entries",
+    "TaskEntry": "edgemm.host.entries",
+    "Tensor": "edgemm.inputs.declarations",
+    "Text": "edgemm.inputs.declarations",
+    "build": "edgemm.exporting.build",
+    "doctor": "edgemm.machine.doctor",
+    "evaluate": "edgemm.training.evaluate",
+    "export": "edgemm.exporting.export",
+    "hookimpl": "edgemm.host.hookspecs",
     "load": "edgemm.modeling.checkpoint",
-    "open": "edgemm.runtime.opening",
-    "profile": "edgemm.profiling.profiling",
-    "stream": "edgemm.runtime.streaming",
-    "train": "edgemm.modeling.train",
-    "verify": "edgemm.runtime.verifying",
-    "wrap": "edgemm.modeling.wrapping",
+    "open": "edgemm.runtime.model",
+    "profile": "edgemm.profiling.profile",
+    "stream": "edgemm.streaming.stream",
+    "train": "edgemm.training.train",
+    "verify": "edgemm.checking.verify",
+    "wrap": "edgemm.modeling.wrap",
 }
 
 __all__ = [
@@ -86,9 +85,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from edgemm.adapters.audio import Sound
-    from edgemm.doctor import doctor
-    from edgemm.entries import (
+    from edgemm.checking.verify import verify
+    from edgemm.errors import EdgeMMError
+    from edgemm.exporting.build import build
+    from edgemm.exporting.export import export
+    from edgemm.host.entries import (
         AdapterEntry,
         CommandEntry,
         DeviceEntry,
@@ -103,33 +104,19 @@ if TYPE_CHECKING:
         SourceEntry,
         TaskEntry,
     )
-    from edgemm.errors import EdgeMMError
-    from edgemm.export.building import build
-    from edgemm.export.exporting import export
-    from edgemm.hookspecs import hookimpl
-    from edgemm.inbox import Inbox
-    from edgemm.inputs import Audio, Image, Tensor, Text
-    from edgemm.interfaces import Packet
-    from edgemm.modeling.answering import evaluate
+    from edgemm.host.hookspecs import hookimpl
+    from edgemm.host.interfaces import Packet
+    from edgemm.inputs.audio import Sound
+    from edgemm.inputs.declarations import Audio, Image, Tensor, Text
+    from edgemm.machine.doctor import doctor
     from edgemm.modeling.checkpoint import load
-    from edgemm.modeling.train import train
-    from edgemm.modeling.wrapping import wrap
-    from edgemm.profiling.profiling import profile
-    from edgemm.runtime.opening import open  # noqa: A004
-    from edgemm.runtime.streaming import stream
-    from edgemm.runtime.verifying import verify
-
-
-class _Package(ModuleType):
-    """Keeps a public name from being hidden by the module of the same name: `edgemm.export` is the function, also when something
-    imported the package `edgemm.export` first."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _LAZY and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+    from edgemm.modeling.wrap import wrap
+    from edgemm.profiling.profile import profile
+    from edgemm.runtime.model import open  # noqa: A004
+    from edgemm.streaming.inbox import Inbox
+    from edgemm.streaming.stream import stream
+    from edgemm.training.evaluate import evaluate
+    from edgemm.training.train import train
 
 
 def __getattr__(name: str) -> Any:
@@ -151,7 +138,7 @@ def _module_of(name: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] == __name__:
             raise
         from edgemm.errors import MissingDependencyError
-        from edgemm.optional import missing_message
+        from edgemm.host.optional import missing_message
 
         extra = "train" if name == "train" else "export"
         raise MissingDependencyError(missing_message(f"edgemm.{name}", error.name, extra)) from error

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
-from edgemm.entries import DeviceEntry
-from edgemm.hookspecs import hookimpl
+from edgemm.host.entries import DeviceEntry
+from edgemm.host.hookspecs import hookimpl
 
 
 @hookimpl
@@ -26,7 +26,7 @@ def edgemm_devices() -> Iterator[DeviceEntry]:
 
 @hookimpl
 def edgemm_detect_device(probe: Mapping[str, Any]) -> str | None:
-    """The profile that fits the machine that `probe` describes (see `edgemm.machine.probe_machine`)."""
+    """The profile that fits the machine that `probe` describes (see `edgemm.machine.probe.probe_machine`)."""
     from edgemm_devices.detection import detect_device
 
     return detect_device(probe).device

@@ -1,6 +1,6 @@
 """Which device profile fits this machine, from what its system files and driver say.
 
-It decides from text alone (`edgemm.machine` reads it), so that every machine can be tested on any other. A GPU without a
+It decides from text alone (`edgemm.machine.probe` reads it), so that every machine can be tested on any other. A GPU without a
 profile of its own gets that of its generation: engines fit a generation, memory and speed may differ. It knows nothing of what
 is installed to run on it.
 """

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgemm.errors import BundleError, UnknownNameError
-from edgemm.graph import ModelGraph, Node, Output
-from edgemm.inputs import InputSpec
+from edgemm.inputs.declarations import InputSpec
+from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.tensors import TensorSpec
 
 FORMAT = "edgemm-bundle"

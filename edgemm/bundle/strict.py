@@ -13,8 +13,8 @@ from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from edgemm.errors import BundleError, EdgeMMError
-from edgemm.graph import Policy, Runs
-from edgemm.inputs import Audio, Image, InputSpec, Tensor, Text, input_from_table, table_from_input
+from edgemm.inputs.declarations import Audio, Image, InputSpec, Tensor, Text, input_from_table, table_from_input
+from edgemm.model.graph import Policy, Runs
 
 T = TypeVar("T")
 _INPUT_TYPES = (Image, Audio, Text, Tensor)

@@ -45,7 +45,7 @@ def find_command(name: str) -> Command:
     """
     if COMMANDS.get(name, ("", PLUGIN))[1] != PLUGIN:
         return cast(Command, importlib.import_module(COMMANDS[name][1]))
-    from edgemm.host import default_host
+    from edgemm.host.plugin_host import default_host
 
     host = default_host()
     if name in host.entries("command"):

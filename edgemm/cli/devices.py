@@ -6,9 +6,9 @@ import argparse
 from dataclasses import asdict
 
 from edgemm.cli.printing import print_json, print_table
-from edgemm.devices import DeviceProfile, profiles
-from edgemm.host import default_host
-from edgemm.machine import detect_device, probe_machine
+from edgemm.host.plugin_host import default_host
+from edgemm.machine.probe import detect_device, probe_machine
+from edgemm.machine.profiles import DeviceProfile, profiles
 
 EXAMPLES = """\
 'engines here' says that this device's engines can be compiled on any machine, without the device's GPU;
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List the profiles."""
-    from edgemm.devices import find_device
+    from edgemm.machine.profiles import find_device
 
     host = default_host()
     if arguments.name:

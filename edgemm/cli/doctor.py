@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report, topic by topic."""
-    from edgemm.doctor import doctor
+    from edgemm.machine.doctor import doctor
 
     report = doctor()
     if arguments.json:

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Export, and print what was made."""
     import edgemm
-    from edgemm.modeling.progress import show_progress
+    from edgemm.progress import show_progress
 
     with show_progress() as progress:
         summary = edgemm.export(

@@ -76,7 +76,7 @@ def _run(words: list[str]) -> int:
         print("\n".join(overview()))
         return 0
     if name in ("-V", "--version"):
-        from edgemm import __version__
+        from edgemm.version import __version__
 
         print(f"edgemm {__version__}")
         return 0

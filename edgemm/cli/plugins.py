@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edgemm.cli.printing import print_json, print_table
-from edgemm.host import KINDS, PluginHost
+from edgemm.host.plugin_host import KINDS, PluginHost
 
 EXAMPLES = """\
 A broken plugin is listed with what is wrong with it, and everything else works. Nothing heavy is imported to make the list.

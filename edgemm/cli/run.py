@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edgemm.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgemm.runtime.streaming import Stream
+    from edgemm.streaming.stream import Stream
 
 EXAMPLES = """\
 URIs of inputs ('edgemm plugins --kind source' lists them all):
@@ -79,8 +79,8 @@ def inputs_from_words(words: list[str]) -> dict[str, str]:
 def run(arguments: argparse.Namespace) -> int:
     """Stream until every input has ended, the time is over, the reader of the output left, or Ctrl-C."""
     import edgemm
-    from edgemm.host import default_host
-    from edgemm.runtime.opening import check_inputs
+    from edgemm.host.plugin_host import default_host
+    from edgemm.runtime.model import check_inputs
 
     inputs = inputs_from_words(arguments.input)
     with edgemm.open(arguments.bundle, variant=arguments.variant, trust_engines=arguments.trust_engines) as model:

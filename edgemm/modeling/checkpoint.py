@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from edgemm.errors import CheckpointError
-from edgemm.host import PluginHost
+from edgemm.host.plugin_host import PluginHost
+from edgemm.model.spec import ModelSpec, spec_from_text
 from edgemm.modeling.compose import ComposedModel, compose
-from edgemm.spec import ModelSpec, spec_from_text
 
 FILE_NAME = "model.safetensors"
 _FORMAT = "edgemm-checkpoint-1"

@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from edgemm.errors import EdgeMMError, PluginError, SpecError
-from edgemm.graph import INPUT, ModelGraph
-from edgemm.host import PluginHost, default_host
-from edgemm.spec import Component, ModelSpec, graph_from_spec, options_of
+from edgemm.host.plugin_host import PluginHost, default_host
+from edgemm.model.graph import INPUT, ModelGraph
+from edgemm.model.spec import Component, ModelSpec, graph_from_spec, options_of
 
 
 class ComposedModel(nn.Module):

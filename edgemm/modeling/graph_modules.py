@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from edgemm.errors import SpecError
-from edgemm.graph import INPUT, ModelGraph, Node
-from edgemm.inputs import InputSpec
+from edgemm.inputs.declarations import InputSpec
+from edgemm.model.graph import INPUT, ModelGraph, Node
 from edgemm.tensors import BATCH, TensorSpec
 
 _DTYPES = {

@@ -1,1 +1,1 @@
-"""The runtime: opens bundles and streams through them. Never imports torch, modeling or export."""
+"""What is known now, and what runs next. Never imports torch, modeling or exporting."""

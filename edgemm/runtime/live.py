@@ -13,11 +13,11 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from edgemm.errors import UnknownNameError
-from edgemm.runtime.results import ABSENT, LIVE, STALE, InputState, Result
+from edgemm.outputs.results import ABSENT, LIVE, STALE, InputState, Result
 from edgemm.runtime.slots import NEVER, NodeSlot, PortSlot, Slot
 
 if TYPE_CHECKING:
-    from edgemm.runtime.opening import Model
+    from edgemm.runtime.model import Model
 
 _NS_PER_MS = 1_000_000
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgemm.errors import InputError
-from edgemm.graph import INPUT, ModelGraph, Node
-from edgemm.interfaces import Runner
+from edgemm.host.interfaces import Runner
+from edgemm.model.graph import INPUT, ModelGraph, Node
 
 
 class SinglePass:

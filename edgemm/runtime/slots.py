@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from edgemm.adapters.audio import SlidingWindow
-from edgemm.graph import INPUT, Node
-from edgemm.inputs import Audio, InputSpec
-from edgemm.interfaces import Runner
-from edgemm.runtime.graphs import Buffer, repeated
+from edgemm.host.interfaces import Runner
+from edgemm.inputs.audio import SlidingWindow
+from edgemm.inputs.declarations import Audio, InputSpec
+from edgemm.model.graph import INPUT, Node
+from edgemm.runners.binding import Buffer, repeated
 
 NEVER = -1
 _NS_PER_MS = 1_000_000

@@ -101,8 +101,8 @@ def onnx_outputs(
     """
     import onnx
 
-    from edgemm.export.onnx_from_torch import OPSET, onnx_from_torch
-    from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
+    from edgemm.exporting.onnx_from_torch import OPSET, onnx_from_torch
+    from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 
     inputs = [_spec(f"input_{index}", tensor) for index, tensor in enumerate(example)]
     answer = module(*example)

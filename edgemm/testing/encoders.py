@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edgemm.errors import EdgeMMError
-from edgemm.inputs import InputSpec
+from edgemm.inputs.declarations import InputSpec
 from edgemm.testing.contract import (
     evaluating,
     expect,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgemm.inputs import Audio, Image, InputSpec, Text
+from edgemm.inputs.declarations import Audio, Image, InputSpec, Text
 
 WORDS = ("add them", "what do you hear?", "哪个更大", "ignore the picture", "x")
 

@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Mapping
 
-from edgemm.adapters import make_adapter
 from edgemm.errors import InputError
-from edgemm.inputs import InputSpec
-from edgemm.interfaces import Packet, Source
+from edgemm.host.interfaces import Packet, Source
+from edgemm.inputs.adapters import make_adapter
+from edgemm.inputs.declarations import InputSpec
 from edgemm.testing.contract import ContractError, expect
 
 
@@ -66,7 +66,7 @@ def check_source(
 
 
 def _check_attributes(source: Source, inputs: Mapping[str, InputSpec] | None) -> None:
-    expect(isinstance(source, Source), f"{type(source).__name__} lacks part of edgemm.interfaces.Source")
+    expect(isinstance(source, Source), f"{type(source).__name__} lacks part of edgemm.host.interfaces.Source")
     names = source.inputs
     named = isinstance(names, tuple) and bool(names) and all(isinstance(name, str) for name in names)
     expect(named, f"inputs: expected a tuple of names, got {names!r}")

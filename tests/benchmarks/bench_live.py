@@ -31,10 +31,10 @@ from onnx import TensorProto, helper
 import edgemm
 from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
-from edgemm.graph import ModelGraph, Node, Output, Policy
-from edgemm.inputs import Image, Tensor
-from edgemm.profiling.machine_facts import machine_facts
-from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
+from edgemm.inputs.declarations import Image, Tensor
+from edgemm.machine.facts import machine_facts
+from edgemm.model.graph import ModelGraph, Node, Output, Policy
+from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 
 NAMES = ("image", "audio", "text")
 INPUTS = {"image": Image(480, 640), "audio": Tensor((16000,), modality="sound"), "text": Tensor((32,), "int32", "ids")}
@@ -128,7 +128,7 @@ def write_tiny(path: Path) -> Path:
 class Contest:
     """The three ways, on the same sessions and the same arrays."""
 
-    def __init__(self, model: edgemm.runtime.opening.Model) -> None:  # type: ignore[name-defined, unused-ignore]
+    def __init__(self, model: edgemm.runtime.model.Model) -> None:  # type: ignore[name-defined, unused-ignore]
         generator = np.random.default_rng(0)
         self.frames = [generator.integers(0, 255, (480, 640, 3), np.uint8) for _ in range(2)]
         self.sounds = [generator.uniform(-1, 1, 16000).astype(np.float32) for _ in range(2)]

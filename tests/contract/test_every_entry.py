@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from edgemm.devices import profiles
-from edgemm.host import KINDS, Registered, default_host
-from edgemm.inputs import Audio, Image, InputSpec, Tensor, Text
+from edgemm.host.plugin_host import KINDS, Registered, default_host
+from edgemm.inputs.declarations import Audio, Image, InputSpec, Tensor, Text
+from edgemm.machine.profiles import profiles
 from edgemm.testing import check_encoder, check_fusion, check_head
 
 WIDTH = 24

@@ -7,8 +7,8 @@ import re
 import pytest
 
 import edgemm_devices
-from edgemm.devices import profiles
-from edgemm.host import PluginHost
+from edgemm.host.plugin_host import PluginHost
+from edgemm.machine.profiles import profiles
 from edgemm_devices import detection
 from edgemm_devices.detection import detect_device, gpus_from_nvidia_smi, l4t_release
 

@@ -7,9 +7,9 @@ from importlib.resources import files
 import pytest
 
 import edgemm_devices
-from edgemm.devices import PRECISIONS, find_device, profiles
 from edgemm.errors import ExportError, UnknownNameError
-from edgemm.host import PluginHost
+from edgemm.host.plugin_host import PluginHost
+from edgemm.machine.profiles import PRECISIONS, find_device, profiles
 
 EXPECTED = {
     "cpu": (0, "onnxruntime", "here"),

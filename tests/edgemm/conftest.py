@@ -11,9 +11,9 @@ from onnx import TensorProto, helper
 
 from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
-from edgemm.graph import ModelGraph, Node, Output, Policy, Runs
-from edgemm.inputs import Audio, Image, Tensor, Text
-from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
+from edgemm.inputs.declarations import Audio, Image, Tensor, Text
+from edgemm.model.graph import ModelGraph, Node, Output, Policy, Runs
+from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 
 
 def onnx_bytes(nodes, inputs, outputs, constants=()):

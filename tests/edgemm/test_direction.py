@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CORE = sorted((ROOT / "edgemm").rglob("*.py"))
-DEVICE_SIDE = [path for path in CORE if path.relative_to(ROOT / "edgemm").parts[0] in ("runtime", "bundle", "adapters")]
+DEVICE_ROOMS = ("inputs", "outputs", "bundle", "runners", "runtime", "streaming", "checking")
+DEVICE_SIDE = [path for path in CORE if path.relative_to(ROOT / "edgemm").parts[0] in DEVICE_ROOMS]
 PACKAGES = {
     "edgemm": ROOT,
     "edgemm_plugins": ROOT / "plugins",
@@ -24,9 +25,10 @@ TORCH_SIDE = (
     "onnxscript",
     "safetensors",
     "edgemm.modeling",
-    "edgemm.export",
+    "edgemm.exporting",
+    "edgemm.training",
     "edgemm.testing",
-    "edgemm.spec",
+    "edgemm.model.spec",
     "pydantic",
 )
 

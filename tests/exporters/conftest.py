@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgemm.interfaces import ShapeRange
+from edgemm.host.interfaces import ShapeRange
 
 
 class ConvNet(nn.Module):

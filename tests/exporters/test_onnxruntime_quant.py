@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgemm.errors import ExportError
-from edgemm.host import PluginHost
+from edgemm.host.plugin_host import PluginHost
 from edgemm_exporters import onnxruntime_quant
 from edgemm_exporters.onnxruntime_quant.quantizers import GraphQuantizer, cpu_int8, tensorrt_fp16, tensorrt_int8
 

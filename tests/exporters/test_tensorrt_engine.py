@@ -14,11 +14,11 @@ import pytest
 from onnx import TensorProto, helper
 
 import edgemm_devices
-from edgemm.devices import DeviceProfile, profiles
 from edgemm.errors import ExportError
-from edgemm.host import PluginHost
-from edgemm.interfaces import ShapeRange
-from edgemm.optional import is_installed
+from edgemm.host.interfaces import ShapeRange
+from edgemm.host.optional import is_installed
+from edgemm.host.plugin_host import PluginHost
+from edgemm.machine.profiles import DeviceProfile, profiles
 from edgemm_exporters import tensorrt_engine
 from edgemm_exporters.onnxruntime_quant.quantizers import cpu_int8, tensorrt_fp16, tensorrt_int8
 from edgemm_exporters.tensorrt_engine import exporter as exporter_module

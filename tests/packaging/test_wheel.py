@@ -13,13 +13,13 @@ from onnx import TensorProto, helper
 
 from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
-from edgemm.graph import ModelGraph, Node, Output
-from edgemm.inputs import Tensor
-from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
+from edgemm.inputs.declarations import Tensor
+from edgemm.model.graph import ModelGraph, Node, Output
+from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"edgemm", "edgemm_plugins", "edgemm_exporters", "edgemm_devices"}
-TORCH_SIDE = ("edgemm.modeling", "edgemm.export", "edgemm.testing")
+TORCH_SIDE = ("edgemm.modeling", "edgemm.exporting", "edgemm.training", "edgemm.testing")
 EXTRAS = {"torch", "onnx", "onnxscript", "safetensors", "rich"}
 LIMIT_BYTES = 8_000_000
 
@@ -111,7 +111,7 @@ print(json.dumps(missing))
 def test_every_plugin_registers(run, bare):
     code = """
 import json
-from edgemm.host import KINDS, default_host
+from edgemm.host.plugin_host import KINDS, default_host
 host = default_host()
 names = [name for kind in KINDS for name in host.entries(kind)]
 print(json.dumps([names, [str(failure) for failure in host.failures]]))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgemm.entries import QuantizerEntry
-from edgemm.hookspecs import hookimpl
+from edgemm.host.entries import QuantizerEntry
+from edgemm.host.hookspecs import hookimpl
 
 _MODULE = "edgemm_exporters.onnxruntime_quant.quantizers"
 _NEEDS = ("onnx", "onnxruntime")

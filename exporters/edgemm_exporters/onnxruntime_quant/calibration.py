@@ -16,7 +16,7 @@ from onnxruntime.quantization import CalibrationDataReader
 from edgemm.errors import ExportError
 
 if TYPE_CHECKING:
-    from edgemm.interfaces import Feeds
+    from edgemm.host.interfaces import Feeds
 
 
 class SampleReader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types

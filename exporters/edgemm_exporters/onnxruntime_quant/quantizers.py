@@ -16,7 +16,7 @@ from edgemm_exporters.onnxruntime_quant.quiet import quiet_tools
 from edgemm_exporters.onnxruntime_quant.static_int8 import CPU, TENSORRT, int8_from_float32
 
 if TYPE_CHECKING:
-    from edgemm.interfaces import Feeds
+    from edgemm.host.interfaces import Feeds
 
 Calibration = Callable[[], Iterable["Feeds"]]
 Convert = Callable[[ModelProto, Calibration, Collection[str]], ModelProto]
@@ -25,7 +25,7 @@ FP16_SCALES_OPSET = 19  # the first whose QuantizeLinear takes FP16
 
 
 class GraphQuantizer:
-    """Converts graphs with one function per precision; implements `edgemm.interfaces.Quantizer`."""
+    """Converts graphs with one function per precision; implements `edgemm.host.interfaces.Quantizer`."""
 
     def __init__(self, converters: dict[str, Convert]) -> None:
         self._converters = converters

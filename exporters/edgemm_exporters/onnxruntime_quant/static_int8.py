@@ -23,7 +23,7 @@ from edgemm.errors import ExportError
 from edgemm_exporters.onnxruntime_quant.calibration import SampleReader
 
 if TYPE_CHECKING:
-    from edgemm.interfaces import Feeds
+    from edgemm.host.interfaces import Feeds
 
 QUANTIZED_OPS = ("Conv", "MatMul", "Gemm")
 _NOT_FINITE = (

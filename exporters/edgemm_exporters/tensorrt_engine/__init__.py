@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgemm.entries import ExporterEntry, RunnerEntry
-from edgemm.hookspecs import hookimpl
+from edgemm.host.entries import ExporterEntry, RunnerEntry
+from edgemm.host.hookspecs import hookimpl
 
 
 @hookimpl

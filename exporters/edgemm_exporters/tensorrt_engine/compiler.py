@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from edgemm.errors import ExportError
-from edgemm.interfaces import ShapeRange
+from edgemm.host.interfaces import ShapeRange
 from edgemm_exporters.tensorrt_engine.messages import WARNINGS_KEPT, Log, explanation, logger_for, parser_errors
 
 OLDEST_VERSION = (10, 3)

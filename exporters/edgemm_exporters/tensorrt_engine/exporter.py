@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemm.errors import ExportError
-from edgemm.interfaces import EngineRecord, ShapeRange
-from edgemm.optional import is_installed, missing_message, require
+from edgemm.host.interfaces import EngineRecord, ShapeRange
+from edgemm.host.optional import is_installed, missing_message, require
 from edgemm_exporters.tensorrt_engine.gpu import compute_capabilities
 from edgemm_exporters.tensorrt_engine.guard import call_guarded
 from edgemm_exporters.tensorrt_engine.plan_header import COMPUTE_CAPABILITY_BITS, HEADER_BYTES, plan_problem
 
 if TYPE_CHECKING:
-    from edgemm.devices import DeviceProfile
+    from edgemm.machine.profiles import DeviceProfile
 
 TIMEOUT_S = 3600.0  # an Orin Nano takes minutes for a large graph
 
 
 class EngineExporter:
-    """Compiles graphs with one TensorRT module; implements `edgemm.interfaces.Exporter`.
+    """Compiles graphs with one TensorRT module; implements `edgemm.host.interfaces.Exporter`.
 
     Args:
         module: `tensorrt_rtx` or `tensorrt`.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemm.errors import EdgeMMError
-from edgemm.interfaces import ShapeRange
+from edgemm.host.interfaces import ShapeRange
 from edgemm_exporters.tensorrt_engine.compiler import Hooks, plan_from_onnx
 from edgemm_exporters.tensorrt_engine.guard import GRACE_S
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from edgemm.errors import SpecError
-from edgemm.inputs import Audio
+from edgemm.inputs.declarations import Audio
 
 __all__ = ["Config", "LogMel", "LogmelCnn", "build"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgemm.entries import CommandEntry, TaskEntry
-from edgemm.hookspecs import hookimpl
+from edgemm.host.entries import CommandEntry, TaskEntry
+from edgemm.host.hookspecs import hookimpl
 
 
 @hookimpl

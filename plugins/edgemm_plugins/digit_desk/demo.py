@@ -19,10 +19,10 @@ from edgemm.errors import MissingDependencyError, UsageError
 from edgemm_plugins.digit_desk.scoring import OUTPUT, StreamScore, read_truth, score_stream
 
 if TYPE_CHECKING:
-    from edgemm.export.summary import ExportSummary
-    from edgemm.profiling.profiling import Profile
-    from edgemm.runtime.opening import Model
-    from edgemm.runtime.results import Result
+    from edgemm.exporting.summary import ExportSummary
+    from edgemm.outputs.results import Result
+    from edgemm.profiling.profile import Profile
+    from edgemm.runtime.model import Model
 
 __all__ = ["Shipped", "add_arguments", "demo", "run"]
 
@@ -202,7 +202,7 @@ def _moment(result: Result) -> dict[str, Any]:
 
 def _export(shipped: Shipped, bundle: Path, devices: Iterable[str]) -> ExportSummary:
     import edgemm
-    from edgemm.modeling.progress import show_progress
+    from edgemm.progress import show_progress
 
     with show_progress() as progress:
         return edgemm.export(
@@ -216,21 +216,21 @@ def _export(shipped: Shipped, bundle: Path, devices: Iterable[str]) -> ExportSum
 
 
 def _all_devices() -> list[str]:
-    from edgemm.host import default_host
+    from edgemm.host.plugin_host import default_host
 
     names = list(default_host().entries("device"))
     return ["cpu", *(name for name in names if name != "cpu")]
 
 
 def _view(model: Model) -> Any:
-    from edgemm.host import default_host
+    from edgemm.host.plugin_host import default_host
 
     return default_host().load("sink", "terminal")(model, {"title": f"{model.name}, {model.variant}"})
 
 
 def _write_report(out: Path, bundle: Path, summary: ExportSummary, profile: Profile, streamed: Streamed) -> Path:
     from edgemm.bundle.files import Bundle
-    from edgemm.export.report import report_html
+    from edgemm.exporting.report import report_html
 
     path = out / "report.html"
     page = report_html(

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from edgemm.adapters.text import TextAdapter
-from edgemm.inputs import Text
+from edgemm.inputs.declarations import Text
+from edgemm.inputs.text import TextAdapter
 from edgemm_plugins.digit_desk.instructions import NAMES
 from edgemm_plugins.digit_desk.phrase_lists import HELD_OUT, HELD_OUT_NOTHING, NOTHING_PHRASES, TEMPLATES
 from edgemm_plugins.digit_desk.phrase_slots import SLOTS

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from edgemm.errors import EdgeMMError
-from edgemm.modeling.progress import show_progress
-from edgemm.modeling.task import data_folder
+from edgemm.progress import show_progress
+from edgemm.training.task import data_folder
 from edgemm_plugins.digit_desk.task import build
 
 __all__ = ["main"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgemm.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgemm.runtime.results import Result
+    from edgemm.outputs.results import Result
 
 __all__ = ["IntervalScore", "StreamScore", "read_truth", "score_stream"]
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from edgemm.modeling.progress import Progress, silent
-from edgemm.modeling.task import FusionTraining, Labels, Presence, Sampler, SkippedSet, TestSet
+from edgemm.progress import Progress, silent
+from edgemm.training.task import FusionTraining, Labels, Presence, Sampler, SkippedSet, TestSet
 from edgemm_plugins.digit_desk.digits import Digits, load_digits
 from edgemm_plugins.digit_desk.frames import FrameSampler, evaluation_frames
 from edgemm_plugins.digit_desk.instructions import ANSWERS, NAMES, truth_table

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgemm.entries import SinkEntry
-from edgemm.hookspecs import hookimpl
+from edgemm.host.entries import SinkEntry
+from edgemm.host.hookspecs import hookimpl
 
 _HERE = "edgemm_plugins.sinks"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from edgemm.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgemm.runtime.results import Result
+    from edgemm.outputs.results import Result
 
 
 def build(model: Any, options: Mapping[str, Any]) -> JsonLines:

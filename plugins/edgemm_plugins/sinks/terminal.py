@@ -20,8 +20,8 @@ from edgemm_plugins.sinks.drawing import GREEN, GREY, RED, YELLOW, bar, large, m
 from edgemm_plugins.sinks.watching import Seen, Watching
 
 if TYPE_CHECKING:
-    from edgemm.interfaces import Packet
-    from edgemm.runtime.results import Answer, InputState, Result
+    from edgemm.host.interfaces import Packet
+    from edgemm.outputs.results import Answer, InputState, Result
 
 REFRESH_S = 0.25
 LINE_S = 1.0

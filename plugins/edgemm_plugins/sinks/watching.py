@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgemm.adapters.audio import Sound
+from edgemm.inputs.audio import Sound
 
 if TYPE_CHECKING:
-    from edgemm.interfaces import Packet
-    from edgemm.runtime.results import Result
+    from edgemm.host.interfaces import Packet
+    from edgemm.outputs.results import Result
 
 WINDOW_NS = 5_000_000_000
 SILENCE_DB = -60.0

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgemm.errors import SourceError, UsageError
-from edgemm.inputs import InputSpec
-from edgemm.interfaces import Packet
+from edgemm.host.interfaces import Packet
+from edgemm.inputs.declarations import InputSpec
 from edgemm.uris import Location, parse
 from edgemm_plugins.sources.av_errors import reason_of
 from edgemm_plugins.sources.frames import rgb_from_frame

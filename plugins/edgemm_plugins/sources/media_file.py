@@ -14,10 +14,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgemm.adapters.audio import Sound
 from edgemm.errors import SourceError
-from edgemm.inputs import Audio, InputSpec
-from edgemm.interfaces import Packet
+from edgemm.host.interfaces import Packet
+from edgemm.inputs.audio import Sound
+from edgemm.inputs.declarations import Audio, InputSpec
 from edgemm.uris import parse
 from edgemm_plugins.sources.av_errors import reason_of
 from edgemm_plugins.sources.frames import rgb_from_frame

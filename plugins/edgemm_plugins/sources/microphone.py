@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgemm.adapters.audio import Sound
 from edgemm.errors import MissingDependencyError, SourceError
-from edgemm.inputs import Audio, InputSpec
-from edgemm.interfaces import Packet
-from edgemm.optional import require
+from edgemm.host.interfaces import Packet
+from edgemm.host.optional import require
+from edgemm.inputs.audio import Sound
+from edgemm.inputs.declarations import Audio, InputSpec
 from edgemm.uris import parse
 from edgemm_plugins.sources.options import one_input, take_options
 from edgemm_plugins.sources.stream_clock import StreamClock

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgemm.errors import SourceError, UnknownNameError, UsageError
-from edgemm.inputs import InputSpec
+from edgemm.inputs.declarations import InputSpec
 from edgemm.uris import redact
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from edgemm.errors import SourceError
-from edgemm.inputs import InputSpec
-from edgemm.interfaces import Packet
+from edgemm.host.interfaces import Packet
+from edgemm.inputs.declarations import InputSpec
 from edgemm_plugins.sources.options import one_input, take_options
 
 POLL_S = 0.1  # how soon a waiting reader notices that its stream has stopped

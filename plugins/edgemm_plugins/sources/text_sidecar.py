@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgemm.errors import SourceError
-from edgemm.inputs import InputSpec
-from edgemm.interfaces import Packet
+from edgemm.host.interfaces import Packet
+from edgemm.inputs.declarations import InputSpec
 from edgemm.uris import parse
 from edgemm_plugins.sources.options import one_input, take_options
 

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import pytest
 
 import edgemm
-from edgemm import host as host_module
 from edgemm.cli import commands
 from edgemm.cli import main as main_module
 from edgemm.cli.commands import COMMANDS
 from edgemm.cli.main import main
 from edgemm.errors import BundleError, CheckpointError, EdgeMMError, MissingDependencyError, UsageError
-from edgemm.host import PluginHost
+from edgemm.host import plugin_host as host_module
+from edgemm.host.plugin_host import PluginHost
 
 
 @pytest.fixture

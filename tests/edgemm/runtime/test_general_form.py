@@ -10,9 +10,9 @@ from onnx import TensorProto, helper
 import edgemm
 from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
-from edgemm.graph import ModelGraph, Node, Output, Runs
-from edgemm.inputs import Image, Tensor
-from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
+from edgemm.inputs.declarations import Image, Tensor
+from edgemm.model.graph import ModelGraph, Node, Output, Runs
+from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 
 MS = 1_000_000
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgemm.adapters.audio import Sound
-from edgemm.inputs import Audio, Image, Tensor, Text
-from edgemm.interfaces import Packet
+from edgemm.host.interfaces import Packet
+from edgemm.inputs.audio import Sound
+from edgemm.inputs.declarations import Audio, Image, Tensor, Text
 from edgemm.testing import ContractError, check_encoder, check_fusion, check_head, check_source, draw_inputs
 from edgemm.testing.examples import extreme_inputs
 

@@ -19,8 +19,8 @@ import edgemm
 from edgemm.bundle.files import Bundle
 from edgemm.cli.main import main
 from edgemm.errors import BundleError, UsageError
-from edgemm.optional import is_installed
-from edgemm.runtime.opening import Model
+from edgemm.host.optional import is_installed
+from edgemm.runtime.model import Model
 from edgemm_exporters.tensorrt_engine.runner.failures import EngineError
 
 REFERENCE = "cpu.onnxruntime.fp32"

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 
 from edgemm.bundle.manifest import GraphRecord, Variant
 from edgemm.errors import BundleError, EdgeMMError, InputError, MissingDependencyError
-from edgemm.optional import is_installed
-from edgemm.runtime.onnxruntime_runner import OnnxRuntimeRunner
+from edgemm.host.optional import is_installed
+from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 from edgemm.tensors import TensorSpec
 from edgemm_exporters.tensorrt_engine.runner import failures, opening
 from edgemm_exporters.tensorrt_engine.runner.failures import DeviceLostError, EngineError

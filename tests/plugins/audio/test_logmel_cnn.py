@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from edgemm.errors import SpecError
-from edgemm.inputs import Audio
+from edgemm.inputs.declarations import Audio
 from edgemm_plugins.audio.logmel_cnn import Config, build
 
 

@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from edgemm.errors import MissingDependencyError
-from edgemm.host import default_host
+from edgemm.host.plugin_host import default_host
 from edgemm_plugins.digit_desk.demo import Shipped, add_arguments, demo
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import edgemm
 from edgemm.bundle.files import Bundle
-from edgemm.optional import is_installed
+from edgemm.host.optional import is_installed
 
 HERE = Path(str(files("edgemm_plugins.digit_desk")))
 CARDS = {"rtx-2080-ti": 75, "a100": 80, "rtx-3090": 86, "rtx-4090": 89, "rtx-5090": 120, "dgx-spark": 121}

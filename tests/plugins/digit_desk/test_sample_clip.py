@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import edgemm
-from edgemm.host import default_host
-from edgemm.interfaces import Packet
+from edgemm.host.interfaces import Packet
+from edgemm.host.plugin_host import default_host
 
 pytest.importorskip("av", reason="needs the media extra: pip install 'edgemm[media]'")
 

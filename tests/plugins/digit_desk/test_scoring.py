@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgemm.errors import UsageError
-from edgemm.runtime.results import Result
+from edgemm.outputs.results import Result
 from edgemm_plugins.digit_desk.scoring import read_truth, score_stream
 
 MS = 1_000_000

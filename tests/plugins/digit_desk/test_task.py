@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgemm.adapters.text import TextAdapter
-from edgemm.inputs import Text
-from edgemm.modeling.evaluate import ceiling
-from edgemm.modeling.task import SkippedSet, TestSet
+from edgemm.inputs.declarations import Text
+from edgemm.inputs.text import TextAdapter
+from edgemm.training.scores import ceiling
+from edgemm.training.task import SkippedSet, TestSet
 from edgemm_plugins.digit_desk.instructions import INSTRUCTIONS, NAMES, answer, needs
 from edgemm_plugins.digit_desk.phrases import MAX_BYTES, bytes_from_texts, held_out_phrases
 from edgemm_plugins.digit_desk.task import INPUTS, DigitDesk, posterior_table

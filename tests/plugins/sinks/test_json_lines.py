@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgemm.errors import UsageError
-from edgemm.runtime.results import InputState, Result
+from edgemm.outputs.results import InputState, Result
 from edgemm_plugins.sinks.json_lines import JsonLines, build
 
 ABSENT = {"image": InputState("absent", None, False, "no data")}
@@ -56,7 +56,7 @@ def test_a_number_that_json_cannot_hold_becomes_null() -> None:
 def test_a_broken_pipe_ends_quietly() -> None:
     code = (
         "import sys, numpy as np\n"
-        "from edgemm.runtime.results import Result\n"
+        "from edgemm.outputs.results import Result\n"
         "from edgemm_plugins.sinks.json_lines import build\n"
         "sink = build(None, {})\n"
         "written = 0\n"

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from edgemm.adapters.audio import Sound
 from edgemm.errors import SourceError
-from edgemm.interfaces import Packet
-from edgemm.runtime.results import InputState, Result
+from edgemm.host.interfaces import Packet
+from edgemm.inputs.audio import Sound
+from edgemm.outputs.results import InputState, Result
 from edgemm_plugins.sinks.drawing import bar, large, meter, printable, thumbnail
 from edgemm_plugins.sinks.terminal import Terminal, build, plain_line, render, svg
 from edgemm_plugins.sinks.watching import Watching, level_db

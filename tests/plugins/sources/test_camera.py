@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgemm.errors import SourceError, UsageError
-from edgemm.inputs import Audio, Image
-from edgemm.interfaces import Packet, Source
+from edgemm.host.interfaces import Packet, Source
+from edgemm.inputs.declarations import Audio, Image
 from edgemm_plugins.sources.camera import build
 
 IMAGE = {"cam": Image(96, 96)}

@@ -3,15 +3,15 @@ import sys
 
 import pytest
 
-from edgemm.host import PluginHost
-from edgemm.inputs import Audio, Image, Text
-from edgemm.interfaces import Source
-from edgemm.runtime.wiring import sources_from_inputs
+from edgemm.host.interfaces import Source
+from edgemm.host.plugin_host import PluginHost
+from edgemm.inputs.declarations import Audio, Image, Text
+from edgemm.streaming.sources import sources_from_inputs
 from edgemm_plugins import sinks, sources
 
 LISTING = """
 import sys
-from edgemm.host import PluginHost
+from edgemm.host.plugin_host import PluginHost
 from edgemm_plugins import sinks, sources
 host = PluginHost()
 host.register(sources, "sources")

@@ -6,10 +6,10 @@ import av
 import numpy as np
 import pytest
 
-from edgemm.adapters.audio import Sound
 from edgemm.errors import SourceError, UnknownNameError
-from edgemm.inputs import Audio, Image, Text
-from edgemm.interfaces import Source
+from edgemm.host.interfaces import Source
+from edgemm.inputs.audio import Sound
+from edgemm.inputs.declarations import Audio, Image, Text
 from edgemm_plugins.sources.media_file import build
 
 pytestmark = pytest.mark.media

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgemm.errors import MissingDependencyError, SourceError
-from edgemm.inputs import Audio, Image
-from edgemm.interfaces import Packet, Source
+from edgemm.host.interfaces import Packet, Source
+from edgemm.inputs.declarations import Audio, Image
 from edgemm_plugins.sources import microphone
 from edgemm_plugins.sources.microphone import HELD_BLOCKS, Microphone, build
 
@@ -160,7 +160,7 @@ def test_without_portaudio_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
             raise OSError("PortAudio library not found")
         return real(name, package)
 
-    monkeypatch.setattr("edgemm.optional.importlib.import_module", refuse)
+    monkeypatch.setattr("edgemm.host.optional.importlib.import_module", refuse)
     with pytest.raises(MissingDependencyError, match="sudo apt install libportaudio2"):
         build("mic:", AUDIO, {})
 

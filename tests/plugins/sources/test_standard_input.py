@@ -6,8 +6,8 @@ import time
 import pytest
 
 from edgemm.errors import SourceError
-from edgemm.inputs import Text
-from edgemm.interfaces import Source
+from edgemm.host.interfaces import Source
+from edgemm.inputs.declarations import Text
 from edgemm_plugins.sources.standard_input import LINE_LIMIT_BYTES, StandardInput, build
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from edgemm.errors import SourceError
-from edgemm.inputs import Audio, Text
-from edgemm.interfaces import Source
+from edgemm.host.interfaces import Source
+from edgemm.inputs.declarations import Audio, Text
 from edgemm_plugins.sources.text_sidecar import build
 
 TEXT = {"text": Text()}

@@ -8,8 +8,8 @@ from typing import Any
 
 from edgemm.bundle.manifest import Variant
 from edgemm.errors import BundleError, EdgeMMError, MissingDependencyError
-from edgemm.interfaces import RunnerFit
-from edgemm.optional import require
+from edgemm.host.interfaces import RunnerFit
+from edgemm.host.optional import require
 from edgemm_exporters.tensorrt_engine.compiler import OLDEST_VERSION, version_of
 from edgemm_exporters.tensorrt_engine.gpu import compute_capabilities
 from edgemm_exporters.tensorrt_engine.runner.device import cuda_device

@@ -45,7 +45,7 @@ class _Tensor:
 
 
 class EngineRunner:
-    """One engine on one GPU; implements `edgemm.interfaces.Runner`. `run` may be called from several threads: they take turns.
+    """One engine on one GPU; implements `edgemm.host.interfaces.Runner`. `run` may be called from several threads: they take turns.
 
     Args:
         content: the serialized engine.

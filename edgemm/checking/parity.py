@@ -1,0 +1,141 @@
+"""The parity ladder: does each rung compute what the one before it did, node by node and in the fused answer?
+
+    torch -> ONNX FP32 -> quantized ONNX            (engines are compared on the device, by `edgemm verify`)
+
+A node is compared on the same inputs that the FP32 chain gives it; the fused answer is compared through the whole chain, so that
+errors may add up. Quantized graphs meant for a GPU run unoptimised here, because this CPU's INT8 kernels would add errors of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgemm.host.interfaces import Runner
+from edgemm.model.graph import ModelGraph
+from edgemm.runtime.single_pass import SinglePass
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What one precision must reach.
+
+    Attributes:
+        cosine: of each node's float outputs with the reference's.
+        agreement: share of equal bools and equal labels.
+        relative: largest difference over the reference's largest absolute value; 0 for no limit.
+    """
+
+    cosine: float
+    agreement: float
+    relative: float = 0.0
+
+
+GATES = {
+    "fp32": Gate(0.999999, 1.0, 1e-4),
+    "fp16": Gate(0.9995, 0.96),
+    "int8": Gate(0.985, 0.93),
+    "int8+fp16": Gate(0.985, 0.93),
+}
+
+
+@dataclass(frozen=True)
+class Parity:
+    """One comparison.
+
+    Attributes:
+        name: node, or output of the model.
+        max_abs: largest difference of any element.
+        relative: that over the reference's largest absolute value.
+        cosine: mean cosine of the rows.
+        snr_db: signal to noise, 10 log10(sum ref² / sum diff²); 200 when equal.
+        agreement: share of rows whose bools, or whose highest score, agree.
+        rows: how many rows were compared.
+    """
+
+    name: str
+    max_abs: float
+    relative: float
+    cosine: float
+    snr_db: float
+    agreement: float
+    rows: int
+
+    def passes(self, gate: Gate) -> bool:
+        """Whether it reaches the gate."""
+        return (
+            self.cosine >= gate.cosine
+            and self.agreement >= gate.agreement
+            and (gate.relative == 0 or self.relative <= gate.relative)
+        )
+
+    def to_json(self) -> dict[str, float | int | str]:
+        """A record for manifest and report."""
+        return {
+            "name": self.name,
+            "max_abs": float(f"{self.max_abs:.4g}"),
+            "relative": float(f"{self.relative:.4g}"),
+            "cosine": round(self.cosine, 6),
+            "snr_db": round(self.snr_db, 1),
+            "agreement": round(self.agreement, 4),
+            "rows": self.rows,
+        }
+
+
+def compare(name: str, reference: Sequence[np.ndarray], got: Sequence[np.ndarray], *, labels: bool = False) -> Parity:
+    """Compare outputs `(rows, …)` pairwise.
+
+    Args:
+        labels: rows agree when their highest score has the same index; otherwise when all bools are equal.
+    """
+    max_abs = relative = noise = signal = 0.0
+    cosines: list[np.ndarray] = []
+    agree = [np.ones(len(reference[0]), bool)]
+    for left, right in zip(reference, got, strict=True):
+        rows = len(left)
+        if left.dtype == np.bool_:
+            agree.append((left == right).reshape(rows, -1).all(axis=1))
+            continue
+        a = left.reshape(rows, -1).astype(np.float64)
+        b = right.reshape(rows, -1).astype(np.float64)
+        if not np.isfinite(b).all():
+            return Parity(name, np.inf, np.inf, 0.0, 0.0, 0.0, rows)
+        difference = np.abs(a - b).max(initial=0.0)
+        max_abs = max(max_abs, float(difference))
+        relative = max(relative, float(difference / max(np.abs(a).max(initial=0.0), 1e-12)))
+        noise += float(((a - b) ** 2).sum())
+        signal += float((a**2).sum())
+        norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+        cosines.append(np.where(norms > 0, (a * b).sum(axis=1) / np.maximum(norms, 1e-30), (a == b).all(axis=1)))
+        if labels:
+            agree.append(a.argmax(axis=1) == b.argmax(axis=1))
+    snr_db = 200.0 if noise == 0 else min(200.0, 10 * float(np.log10(max(signal, 1e-30) / noise)))
+    cosine = float(np.mean(np.concatenate(cosines))) if cosines else 1.0
+    agreement = float(np.mean(np.logical_and.reduce(agree)))
+    return Parity(name, max_abs, relative, cosine, snr_db, agreement, len(reference[0]))
+
+
+def compare_nodes(
+    graph: ModelGraph, reference: SinglePass, runners: Mapping[str, Runner], only: str | None = None
+) -> dict[str, Parity]:
+    """Each node of `runners` on the inputs that the reference pass gave it; `only` one graph's nodes, if named."""
+    found = {}
+    for node in graph.nodes:
+        if node.name not in reference.feeds or (only is not None and node.graph != only):
+            continue
+        got = runners[node.graph].run(reference.feeds[node.name])
+        found[node.name] = compare(node.name, list(reference.values[node.name].values()), got)
+    return found
+
+
+def compare_outputs(
+    graph: ModelGraph, reference: SinglePass, runners: Mapping[str, Runner], tensors: Mapping[str, np.ndarray]
+) -> dict[str, Parity]:
+    """The model's outputs through the whole chain of `runners`."""
+    got = SinglePass(graph, runners, tensors).outputs()
+    return {
+        name: compare(name, [array], [got[name]], labels=bool(graph.outputs[name].labels))
+        for name, array in reference.outputs().items()
+    }

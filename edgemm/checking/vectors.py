@@ -1,0 +1,50 @@
+"""Test vectors: a few inputs and what the FP32 reference makes of them at every node, so that any machine can check its variant."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgemm.bundle.files import Bundle
+from edgemm.bundle.writer import BundleWriter
+from edgemm.errors import BundleError
+from edgemm.host.interfaces import Runner
+from edgemm.model.graph import ModelGraph
+from edgemm.runtime.single_pass import SinglePass
+
+ROWS = 8
+PATH = "testvectors/vectors.npz"
+
+
+def save_vectors(
+    writer: BundleWriter, graph: ModelGraph, runners: Mapping[str, Runner], tensors: Mapping[str, np.ndarray]
+) -> str:
+    """Write `input.<name>`, `<node>.<output>` and `output.<name>` arrays of a few rows; returns the path in the bundle."""
+    tensors = {name: tensor[:ROWS] for name, tensor in tensors.items()}
+    done = SinglePass(graph, runners, tensors)
+    arrays = {f"input.{name}": tensor for name, tensor in tensors.items()}
+    for node, values in done.values.items():
+        arrays |= {f"{node}.{name}": value for name, value in values.items()}
+    arrays |= {f"output.{name}": value for name, value in done.outputs().items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return writer.add(PATH, buffer.getvalue())
+
+
+def load_vectors(bundle: Bundle) -> dict[str, np.ndarray]:
+    """What `save_vectors` wrote.
+
+    Raises:
+        BundleError: there are none, or they cannot be read.
+    """
+    if not bundle.manifest.vectors:
+        raise BundleError(f"{bundle.path}: has no test vectors to verify against")
+    try:
+        with np.load(io.BytesIO(bundle.read(bundle.manifest.vectors)), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise BundleError(f"{bundle.path}: its test vectors cannot be read: {error}") from None

@@ -1,0 +1,160 @@
+"""Calibration: aligned samples of all inputs, run through the FP32 graphs, so that every graph sees what it sees in use.
+
+Each graph, the fusion included, is calibrated on what really reaches it: encoders on samples, fusion on the encoders' outputs, with inputs
+missing and embeddings of some age. It knows nothing of quantization.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgemm.errors import UsageError
+from edgemm.host.interfaces import Runner
+from edgemm.inputs.adapters import make_adapter
+from edgemm.inputs.declarations import InputSpec, Text
+from edgemm.model.graph import ModelGraph
+from edgemm.runtime.single_pass import SinglePass
+
+MINIMUM_ROWS = 32
+_RANDOM_ROWS = 64
+_AGES_MS = (0.0, 40.0, 250.0, 1500.0)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Aligned rows of adapter-ready tensors.
+
+    Attributes:
+        tensors: input -> `(rows, …)`.
+        source: where they come from, for the manifest.
+        random: made up, because none were given: fit to look at speed, not at accuracy.
+    """
+
+    tensors: Mapping[str, np.ndarray]
+    source: str
+    random: bool = False
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return len(next(iter(self.tensors.values())))
+
+    def part(self, start: int, stop: int) -> Samples:
+        """Rows `start` to `stop`."""
+        return Samples({name: tensor[start:stop] for name, tensor in self.tensors.items()}, self.source, self.random)
+
+    def sha256(self) -> str:
+        """Hash of all rows."""
+        digest = hashlib.sha256()
+        for name in sorted(self.tensors):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(self.tensors[name]).tobytes())
+        return digest.hexdigest()
+
+
+def load_samples(inputs: Mapping[str, InputSpec], given: str | Path | Iterable[Mapping[str, Any]] | None) -> Samples:
+    """Calibration samples from an .npz (input -> rows), from an iterable of `{input: raw value}`, or random ones for None.
+
+    Raises:
+        UsageError: an input is missing, rows are not aligned, or a row does not fit; the message says which.
+    """
+    if given is None:
+        return _random_samples(inputs)
+    if isinstance(given, (str, Path)):
+        rows = _rows_of_file(inputs, Path(given))
+        source = Path(given).name
+    else:
+        rows = [dict(row) for row in given]
+        source = "samples given in Python"
+        for name in inputs:
+            missing = next((index for index, row in enumerate(rows) if name not in row), None)
+            if missing is not None:
+                raise UsageError(
+                    f"calibration: sample {missing} lacks input '{name}'; samples are aligned: each has every input"
+                )
+    if not rows:
+        raise UsageError("calibration: there are no samples")
+    adapters = {name: make_adapter(name, spec) for name, spec in inputs.items()}
+    tensors = {name: np.concatenate([adapter.convert(row[name]) for row in rows]) for name, adapter in adapters.items()}
+    return Samples(tensors, source)
+
+
+def feeds_per_graph(
+    graph: ModelGraph, runners: Mapping[str, Runner], samples: Samples, *, batch: int = 8
+) -> dict[str, list[dict[str, np.ndarray]]]:
+    """Graph -> what it was fed, in batches, when the samples ran through the FP32 graphs.
+
+    Five of eight batches have every input; the others miss one each, in turn, where a node can do without.
+    """
+    fed: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in graph.graph_names}
+    for index, tensors in enumerate(_batches(samples.tensors, batch)):
+        presence = _presence(tuple(tensors), index, len(next(iter(tensors.values()))))
+        ages = {member: _AGES_MS[(index + i) % 4] for i, member in enumerate(_members(graph))}
+        done = SinglePass(graph, runners, tensors, presence=presence, age_ms=ages)
+        for node in graph.nodes:
+            if node.name in done.feeds:
+                fed[node.graph].append(done.feeds[node.name])
+    return fed
+
+
+def _presence(names: Sequence[str], index: int, rows: int) -> dict[str, np.ndarray]:
+    missing = names[index // 8 % len(names)] if index % 8 >= 5 and len(names) > 1 else ""
+    return {name: np.full(rows, name != missing) for name in names}
+
+
+def _members(graph: ModelGraph) -> list[str]:
+    return list(dict.fromkeys(member for node in graph.nodes for member in node.members))
+
+
+def _batches(tensors: Mapping[str, np.ndarray], size: int) -> Iterator[dict[str, np.ndarray]]:
+    rows = len(next(iter(tensors.values())))
+    for start in range(0, rows, size):
+        yield {name: tensor[start : start + size] for name, tensor in tensors.items()}
+
+
+def _rows_of_file(inputs: Mapping[str, InputSpec], path: Path) -> list[dict[str, Any]]:
+    try:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UsageError(
+            f"calibration: cannot read '{path}' as .npz with one array of rows per input: {error}"
+        ) from None
+    missing = [name for name in inputs if name not in arrays]
+    if missing:
+        raise UsageError(f"calibration: '{path}' has no array '{missing[0]}'; it has: {', '.join(arrays)}")
+    counts = {name: len(arrays[name]) for name in inputs}
+    if len(set(counts.values())) != 1:
+        raise UsageError(f"calibration: '{path}' is not aligned, its inputs have different numbers of rows: {counts}")
+    columns = {name: _raw_rows(spec, arrays[name]) for name, spec in inputs.items()}
+    return [{name: column[index] for name, column in columns.items()} for index in range(counts[next(iter(inputs))])]
+
+
+def _raw_rows(spec: InputSpec, array: np.ndarray) -> list[Any]:
+    if not isinstance(spec, Text):
+        return list(array)
+    if array.dtype.kind == "U":
+        return [str(row) for row in array]
+    return [bytes(row.astype(np.uint8)).rstrip(b"\0").decode("utf-8", "ignore") for row in array]
+
+
+def _random_samples(inputs: Mapping[str, InputSpec]) -> Samples:
+    generator = np.random.default_rng(0)
+    tensors = {}
+    for name, spec in inputs.items():
+        shape, dtype = spec.tensor.with_batch(_RANDOM_ROWS), np.dtype(spec.tensor.dtype)
+        if dtype.kind == "f":
+            tensors[name] = generator.uniform(-1, 1, shape).astype(dtype)
+        elif isinstance(spec, Text):
+            tensors[name] = generator.integers(97, 123, shape).astype(dtype)
+        else:
+            tensors[name] = generator.integers(0, 2 if dtype.kind == "b" else 128, shape).astype(dtype)
+    return Samples(tensors, "random", random=True)

@@ -1,0 +1,124 @@
+"""The frozen records that hooks yield.
+
+A record names things; it does not import them. `factory` and `config` are "module:attribute" strings that the host resolves
+when the entry is used, so that listing every plugin of a machine loads neither torch nor a camera driver.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+HOOK_API = 1  # grows when a hook or a record changes in a way that is not compatible
+NAME = re.compile(r"[a-z0-9][a-z0-9_\-]*(\.[a-z0-9][a-z0-9_\-]*)*")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What every record says.
+
+    Attributes:
+        name: unique among the entries of its kind; lower case, dots between the parts (`vision.cnn`).
+        factory: "module:attribute" of what makes it.
+        summary: one line for `edgemm plugins`.
+        requires: top-level modules that must be importable before the factory is resolved.
+        extra: the extra of `edgemm` (or the distribution) that brings them.
+        api: the hook API that the entry was written for.
+    """
+
+    name: str
+    factory: str = ""
+    summary: str = ""
+    requires: tuple[str, ...] = ()
+    extra: str = ""
+    api: int = field(default=HOOK_API, kw_only=True)
+
+
+@dataclass(frozen=True)
+class EncoderEntry(Entry):
+    """`factory(config, input) -> nn.Module` with `forward(x) -> tokens (B, T, d), valid (B, T)`."""
+
+    modality: str = ""
+    config: str = ""
+
+
+@dataclass(frozen=True)
+class FusionEntry(Entry):
+    """`factory(config, inputs, width) -> nn.Module` with `forward(tokens, valid, presence, age_ms) -> (B, d)`."""
+
+    config: str = ""
+
+
+@dataclass(frozen=True)
+class HeadEntry(Entry):
+    """`factory(config, width) -> nn.Module` with `forward(f) -> (B, …)`."""
+
+    config: str = ""
+
+
+@dataclass(frozen=True)
+class AdapterEntry(Entry):
+    """`factory(**options) -> edgemm.host.interfaces.Adapter` for inputs of `modality`."""
+
+    modality: str = ""
+
+
+@dataclass(frozen=True)
+class TaskEntry(Entry):
+    """`factory(data_folder) -> edgemm.training.task.Task`."""
+
+
+@dataclass(frozen=True)
+class SourceEntry(Entry):
+    """`factory(uri, inputs, options) -> edgemm.host.interfaces.Source` for the URI schemes in `schemes`."""
+
+    schemes: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SinkEntry(Entry):
+    """`factory(model, options) -> edgemm.host.interfaces.Sink`."""
+
+
+@dataclass(frozen=True)
+class ExporterEntry(Entry):
+    """`factory() -> edgemm.host.interfaces.Exporter`, for device profiles whose backend is `backend`."""
+
+    backend: str = ""
+
+
+@dataclass(frozen=True)
+class QuantizerEntry(Entry):
+    """`factory() -> edgemm.host.interfaces.Quantizer`, for the precisions that it writes."""
+
+    backend: str = ""
+    precisions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunnerEntry(Entry):
+    """`factory(content, options) -> edgemm.host.interfaces.Runner`, for files that end in one of `formats`.
+
+    `content` is the file's bytes, already compared with its hash; `options` are `graph` (its name), `variant` and `record` (what the
+    manifest says of the two). `fit(variant) -> edgemm.host.interfaces.RunnerFit` says, loading nothing, whether this machine could run it; it is what
+    makes a runner eligible when nobody asked for a variant by name.
+    """
+
+    formats: tuple[str, ...] = ()
+    fit: str = ""
+
+
+@dataclass(frozen=True)
+class DeviceEntry(Entry):
+    """A device profile: `factory` is "package:path/inside/it.toml", a data file that is never executed."""
+
+
+@dataclass(frozen=True)
+class CommandEntry(Entry):
+    """`factory` is a module with `add_arguments(parser)` and `run(arguments) -> int`."""
+
+
+@dataclass(frozen=True)
+class ObserverEntry(Entry):
+    """`factory() -> edgemm.host.interfaces.Observer`."""

@@ -1,0 +1,109 @@
+"""Every hook that a plugin can implement.
+
+A plugin is a module named in the entry-point group `edgemm`. Nouns yield frozen records (`edgemm.host.entries`), verbs decide
+(the first answer that is not None wins), and `edgemm_configure` is replayed to plugins that register late:
+
+    import edgemm
+
+    @edgemm.hookimpl
+    def edgemm_encoders():
+        yield edgemm.EncoderEntry(name="depth.cnn", modality="depth", factory="my_pkg.depth:build", config="my_pkg.depth:Config")
+
+An implementation may take fewer arguments than its hook offers, so that adding one is compatible. `entries.HOOK_API` grows
+when a hook or a record changes in a way that is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from edgemm.host import entries
+
+PROJECT = "edgemm"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def edgemm_encoders() -> Iterable[entries.EncoderEntry]:  # type: ignore[empty-body]
+    """Encoders: one modality's raw tensor to tokens. Torch side; exported into the bundle."""
+
+
+@hookspec
+def edgemm_fusions() -> Iterable[entries.FusionEntry]:  # type: ignore[empty-body]
+    """Fusion strategies: the tokens of all inputs, with presence and age, to one vector."""
+
+
+@hookspec
+def edgemm_heads() -> Iterable[entries.HeadEntry]:  # type: ignore[empty-body]
+    """Heads: the fused vector to an output."""
+
+
+@hookspec
+def edgemm_adapters() -> Iterable[entries.AdapterEntry]:  # type: ignore[empty-body]
+    """Adapters: a raw frame, sound or record to a graph's input tensor. Torch-free."""
+
+
+@hookspec
+def edgemm_tasks() -> Iterable[entries.TaskEntry]:  # type: ignore[empty-body]
+    """Tasks: the data, labels and truth that `edgemm train` and `edgemm evaluate` work on."""
+
+
+@hookspec
+def edgemm_sources() -> Iterable[entries.SourceEntry]:  # type: ignore[empty-body]
+    """Sources: a URI scheme to a stream of packets."""
+
+
+@hookspec
+def edgemm_sinks() -> Iterable[entries.SinkEntry]:  # type: ignore[empty-body]
+    """Sinks: where results go."""
+
+
+@hookspec
+def edgemm_exporters() -> Iterable[entries.ExporterEntry]:  # type: ignore[empty-body]
+    """Exporters: an ONNX graph to what a backend loads."""
+
+
+@hookspec
+def edgemm_quantizers() -> Iterable[entries.QuantizerEntry]:  # type: ignore[empty-body]
+    """Quantizers: an ONNX graph and calibration data to an ONNX graph of lower precision."""
+
+
+@hookspec
+def edgemm_runners() -> Iterable[entries.RunnerEntry]:  # type: ignore[empty-body]
+    """Runners: a compiled graph to something that runs it."""
+
+
+@hookspec
+def edgemm_devices() -> Iterable[entries.DeviceEntry]:  # type: ignore[empty-body]
+    """Device profiles: what a machine is, and which precisions it takes."""
+
+
+@hookspec
+def edgemm_commands() -> Iterable[entries.CommandEntry]:  # type: ignore[empty-body]
+    """Further commands of `edgemm`."""
+
+
+@hookspec
+def edgemm_observers() -> Iterable[entries.ObserverEntry]:  # type: ignore[empty-body]
+    """Observers of a running stream."""
+
+
+@hookspec(firstresult=True)
+def edgemm_detect_device(probe: Mapping[str, Any]) -> str | None:
+    """Name the device profile of the machine that `probe` describes, or None."""
+
+
+@hookspec(firstresult=True)
+def edgemm_select_runner(bundle: Any, device: str, available: Iterable[str]) -> str | None:
+    """Choose among the runners `available` for a bundle on a device, or None to leave it to EdgeMM."""
+
+
+@hookspec(historic=True)
+def edgemm_configure(settings: Mapping[str, Any]) -> None:
+    """Take part in configuration before anything is collected."""

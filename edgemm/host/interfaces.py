@@ -1,0 +1,227 @@
+"""Protocols at the boundaries: what EdgeMM asks of a plugin's objects, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from edgemm.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from edgemm.machine.profiles import DeviceProfile
+    from edgemm.outputs.results import Result
+
+
+class Encoder(Protocol):
+    """A torch module that turns one input into tokens. Batch axis first and dynamic.
+
+    `full_precision` names submodules that stay FP32 in every precision (a log-mel front end).
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Raw tensor `(B, …)` to tokens float32 `(B, T, d)` and valid bool `(B, T)`; nothing to encode is all False."""
+
+
+class Fusion(Protocol):
+    """A torch module that joins all inputs' tokens.
+
+    Every non-empty subset of inputs gives a finite answer, and what a masked slot holds cannot change it.
+    """
+
+    def forward(self, tokens: list[Tensor], valid: list[Tensor], presence: Tensor, age_ms: Tensor) -> Tensor:
+        """Tokens `(B, T_m, d)` and valid `(B, T_m)` per input, presence and age in ms `(B, M)`, to `(B, d)`."""
+
+
+class Head(Protocol):
+    """A torch module that reads the fused vector."""
+
+    def forward(self, f: Tensor) -> Tensor:
+        """`(B, d)` to `(B, …)`."""
+
+
+class Adapter(Protocol):
+    """The torch-free step from what a source delivers to the tensor that a graph reads; the same code everywhere."""
+
+    tensor: TensorSpec
+
+    def convert(self, raw: Any) -> np.ndarray:
+        """One raw value to an array of `tensor` with a batch of 1; may return a view of `raw`.
+
+        Raises:
+            InputError: when `raw` is not what this input takes.
+        """
+
+
+@dataclass(frozen=True)
+class Packet:
+    """One timestamped piece of input.
+
+    Attributes:
+        input: name of the model's input.
+        value: what that input's adapter takes.
+        captured_ns: when it was captured, on the stream's monotonic clock; of a sound, when its first sample was.
+        sequence: counts the packets of one source, gaps included.
+    """
+
+    input: str
+    value: Any
+    captured_ns: int
+    sequence: int = 0
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Delivers one or more inputs of a stream from a thread of its own."""
+
+    inputs: tuple[str, ...]
+    live: bool
+
+    def packets(self, stopped: Callable[[], bool]) -> Iterable[Packet]:
+        """Yield packets in order of capture until the source ends or `stopped()` is true.
+
+        `captured_ns` counts from 0 at the start of a recorded source (`live` False), and is `time.monotonic_ns()` of a live one.
+
+        Raises:
+            SourceError: when it cannot be opened or breaks down; credentials are never part of the message.
+        """
+
+    def close(self) -> None:
+        """Release the device; unblocks `packets`. May be called from another thread and more than once."""
+
+
+class Sink(Protocol):
+    """Takes results, on one thread, in order.
+
+    A view may also have `on_packet(packet)`, `on_drop(input, cause)` and `on_error(where, error)`, which are called from the stream's other
+    threads and must return at once; and an attribute `finished`, which ends the stream when it is true after a `write`.
+    """
+
+    def write(self, result: Result) -> None:
+        """Take one result. An exception mutes this sink, not the stream."""
+
+    def close(self) -> None:
+        """Flush and release."""
+
+
+class Runner(Protocol):
+    """Runs one compiled graph."""
+
+    inputs: Sequence[TensorSpec]
+    outputs: Sequence[TensorSpec]
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Outputs in declared order; the arrays belong to the caller."""
+
+    def close(self) -> None:
+        """Release the device's memory."""
+
+
+@dataclass(frozen=True)
+class RunnerFit:
+    """Whether this machine could run a variant.
+
+    Attributes:
+        problem: why not, with the remedy; "" when it could.
+        exact: the library here is the very version that wrote it.
+    """
+
+    problem: str = ""
+    exact: bool = False
+
+
+Feeds = Mapping[str, "np.ndarray"]
+
+
+class Quantizer(Protocol):
+    """Writes an ONNX graph of another precision. Precision is in the graph: casts and Q/DQ, never a builder flag."""
+
+    def quantize(
+        self,
+        source: Path,
+        target: Path,
+        *,
+        precision: str,
+        calibration: Callable[[], Iterable[Feeds]],
+        keep_fp32: Sequence[str],
+    ) -> None:
+        """Convert `source` to `precision` at `target`; nodes whose names are in `keep_fp32` stay as they are.
+
+        Raises:
+            ExportError: when the graph cannot be converted.
+        """
+
+
+@dataclass(frozen=True)
+class EngineRecord:
+    """What a build tells of itself, for the manifest.
+
+    Attributes:
+        builder: module and version, e.g. `tensorrt_rtx 1.7.1.116`.
+        seconds: build time.
+        engine_bytes: size of the engine.
+        activation_bytes: memory that the builder reports for activations; 0 when it does not.
+        warnings: what it warned of, at most a few lines.
+    """
+
+    builder: str
+    seconds: float
+    engine_bytes: int
+    activation_bytes: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ShapeRange:
+    """Smallest, usual and largest concrete shape of one input."""
+
+    minimum: tuple[int, ...]
+    usual: tuple[int, ...]
+    maximum: tuple[int, ...]
+
+
+class Exporter(Protocol):
+    """Compiles an ONNX graph for a device."""
+
+    format: str
+
+    def unavailable(self, device: DeviceProfile) -> str:
+        """Why this machine cannot build for `device`, with the remedy; "" when it can."""
+
+    def version(self) -> str:
+        """Full version of the compiler, part of the target key."""
+
+    def build(
+        self, source: Path, target: Path, *, device: DeviceProfile, shapes: Mapping[str, ShapeRange]
+    ) -> EngineRecord:
+        """Compile `source` into `target`.
+
+        Raises:
+            ExportError: with the compiler's own reason.
+        """
+
+
+@dataclass
+class Observer:
+    """Callbacks of a running stream; override what you need. Resolved once, never called when nobody listens."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def on_start(self, inputs: Sequence[str]) -> None:
+        """The stream starts."""
+
+    def on_result(self, result: Result) -> None:
+        """A result was made."""
+
+    def on_drop(self, input: str, cause: str) -> None:
+        """A packet was dropped."""
+
+    def on_error(self, where: str, error: BaseException) -> None:
+        """A source or sink failed."""
+
+    def on_stop(self) -> None:
+        """The stream ended."""

@@ -1,0 +1,286 @@
+"""The plugin host: finds plugins, isolates broken ones, and resolves what they offer when it is used.
+
+One bad plugin never takes the host down: entry points load one by one, every hook implementation is called alone, and each failure is
+kept with its plugin, distribution and stage. It knows nothing of what the entries are for.
+"""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from edgemm.errors import PluginError, UnknownNameError
+from edgemm.host import hookspecs
+from edgemm.host.entries import HOOK_API, NAME, Entry
+from edgemm.host.optional import is_installed, missing_message
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "edgemm"
+OURS = "edgemm"
+KINDS: Mapping[str, str] = {
+    "encoder": "edgemm_encoders",
+    "fusion": "edgemm_fusions",
+    "head": "edgemm_heads",
+    "adapter": "edgemm_adapters",
+    "task": "edgemm_tasks",
+    "source": "edgemm_sources",
+    "sink": "edgemm_sinks",
+    "exporter": "edgemm_exporters",
+    "quantizer": "edgemm_quantizers",
+    "runner": "edgemm_runners",
+    "device": "edgemm_devices",
+    "command": "edgemm_commands",
+    "observer": "edgemm_observers",
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a plugin, or a part of it, is not used."""
+
+    plugin: str
+    distribution: str
+    stage: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"plugin '{self.plugin}' ({self.distribution}) failed at {self.stage}: {self.error}"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An entry and who provides it."""
+
+    entry: Entry
+    plugin: str
+    distribution: str
+
+
+class PluginHost:
+    """All plugins of this process.
+
+    Args:
+        strict: raise `PluginError` at the first failure instead of recording it.
+        only: plugin names to load; None for all. The environment's `EDGEMM_PLUGINS` (names, or `none`) is the default.
+    """
+
+    def __init__(self, *, strict: bool = False, only: Iterable[str] | None = None) -> None:
+        self.strict = strict
+        self.only = set(only) if only is not None else _allowed_by_environment()
+        self.failures: list[Failure] = []
+        self.plugins: dict[str, str] = {}  # name -> distribution and version
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._collected: dict[str, dict[str, Registered]] = {}
+        self._settings: list[Mapping[str, Any]] = []
+
+    def discover(self) -> PluginHost:
+        """Load every installed plugin; our own distribution first, so that nobody can take over its names."""
+        from importlib.metadata import entry_points
+
+        found = sorted(entry_points(group=GROUP), key=lambda point: (_owner(point) != OURS, point.name))
+        for point in found:
+            if self.only is None or point.name in self.only:
+                self._load(point)
+        for name in sorted((self.only or set()) - {point.name for point in found}):
+            self._fail(
+                name, "not installed", "discovery", "it is named in EDGEMM_PLUGINS, but no such plugin is installed"
+            )
+        return self
+
+    def register(self, plugin: object, name: str, distribution: str = "registered by hand") -> bool:
+        """Register one plugin object; False when it was refused (see `failures`)."""
+        if name in self.plugins:
+            self._fail(name, distribution, "registration", f"a plugin named '{name}' exists ({self.plugins[name]})")
+            return False
+        try:
+            self._manager.register(plugin, name)
+        except (Exception, SystemExit) as error:
+            self._unregister(name)
+            self._fail(name, distribution, "registration", _describe(error), error)
+            return False
+        self.plugins[name] = distribution
+        self._collected.clear()
+        self._report_unknown_hooks(plugin, name, distribution)
+        for settings in self._settings:
+            self._configure(name, settings)
+        return True
+
+    def entries(self, kind: str) -> Mapping[str, Registered]:
+        """Every usable entry of a kind (see `KINDS`), by name; first registered wins, duplicates are refused."""
+        if kind not in self._collected:
+            self._collected[kind] = self._collect(kind)
+        return self._collected[kind]
+
+    def find(self, kind: str, name: str) -> Registered:
+        """The entry of that name.
+
+        Raises:
+            UnknownNameError: lists the known names and suggests the nearest.
+        """
+        entries = self.entries(kind)
+        if name not in entries:
+            advice = "see 'edgemm plugins'"
+            if self.failures:
+                advice += f" ({len(self.failures)} plugin failure(s) recorded there)"
+            raise UnknownNameError(kind, name, entries, advice)
+        return entries[name]
+
+    def load(self, kind: str, name: str) -> Any:
+        """The factory of an entry.
+
+        Raises:
+            UnknownNameError: nobody registered it.
+            MissingDependencyError: it needs a package that is not installed; the message says which extra brings it.
+            PluginError: it could not be imported.
+        """
+        registered = self.find(kind, name)
+        return self.resolve(registered, registered.entry.factory)
+
+    def resolve(self, registered: Registered, reference: str) -> Any:
+        """Import a "module:attribute" of an entry, with its provider named when that fails."""
+        from edgemm.errors import MissingDependencyError
+
+        entry = registered.entry
+        who = f"'{entry.name}' (plugin '{registered.plugin}')"
+        for module in entry.requires:
+            if not is_installed(module):
+                raise MissingDependencyError(missing_message(who, module, entry.extra))
+        try:
+            return pkgutil.resolve_name(reference)
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"{who} of {registered.distribution} could not load '{reference}': {_describe(error)}"
+            ) from error
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """Tell every plugin, also those that register later, the settings."""
+        self._settings.append(settings)
+        for name in tuple(self.plugins):
+            self._configure(name, settings)
+
+    def first_result(self, hook: str, **arguments: Any) -> Any:
+        """Ask a `firstresult` hook, one implementation at a time; None when nobody answers."""
+        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            try:
+                answer = implementation.function(*(arguments[name] for name in implementation.argnames))
+            except (Exception, SystemExit) as error:
+                self._fail_once(implementation.plugin_name, hook, error)
+                continue
+            if answer is not None:
+                return answer
+        return None
+
+    def _load(self, point: EntryPoint) -> None:
+        distribution = _distribution(point)
+        try:
+            plugin = point.load()
+        except (Exception, SystemExit) as error:
+            self._fail(point.name, distribution, "import", _describe(error), error)
+            return
+        self.register(plugin, point.name, distribution)
+
+    def _configure(self, plugin: str, settings: Mapping[str, Any]) -> None:
+        """Tell one plugin; pluggy's own replay would stop at the first that raises."""
+        for implementation in self._manager.hook.edgemm_configure.get_hookimpls():
+            if implementation.plugin_name == plugin:
+                try:
+                    implementation.function(*([settings] if implementation.argnames else []))
+                except (Exception, SystemExit) as error:
+                    self._fail_once(plugin, "edgemm_configure", error)
+
+    def _unregister(self, name: str) -> None:
+        try:
+            if self._manager.has_plugin(name):
+                self._manager.unregister(name=name)
+        except (Exception, SystemExit):  # pluggy left it half registered; it is recorded as failed either way
+            self._manager.set_blocked(name)
+
+    def _collect(self, kind: str) -> dict[str, Registered]:
+        collected: dict[str, Registered] = {}
+        hook = getattr(self._manager.hook, KINDS[kind])
+        for implementation in hook.get_hookimpls():  # pluggy lists the first registered first
+            name = implementation.plugin_name
+            distribution = self.plugins.get(name, "unknown")
+            try:
+                entries: Sequence[Entry] = list(implementation.function() or ())
+            except (Exception, SystemExit) as error:
+                self._fail_once(name, hook.name, error)
+                continue
+            for entry in entries:
+                problem = _problem(entry, kind, collected)
+                if problem:
+                    self._fail_once(name, hook.name, problem)
+                else:
+                    collected[entry.name] = Registered(entry, name, distribution)
+        return collected
+
+    def _report_unknown_hooks(self, plugin: object, name: str, distribution: str) -> None:
+        for caller in self._manager.get_hookcallers(plugin) or ():
+            if not caller.has_spec():
+                self._fail(name, distribution, "registration", f"there is no hook '{caller.name}' in this EdgeMM")
+
+    def _fail_once(self, plugin: str, stage: str, error: BaseException | str) -> None:
+        text = error if isinstance(error, str) else _describe(error)
+        failure = Failure(plugin, self.plugins.get(plugin, "unknown"), stage, text)
+        if failure not in self.failures:
+            self._fail(plugin, failure.distribution, stage, text, error if isinstance(error, BaseException) else None)
+
+    def _fail(self, plugin: str, distribution: str, stage: str, text: str, error: BaseException | None = None) -> None:
+        failure = Failure(plugin, distribution, stage, text)
+        self.failures.append(failure)
+        if self.strict:
+            raise PluginError(str(failure)) from error
+
+
+@lru_cache(maxsize=1)
+def default_host() -> PluginHost:
+    """The host of this process, with everything installed; made on first use."""
+    return PluginHost().discover()
+
+
+def _problem(entry: object, kind: str, collected: Mapping[str, Registered]) -> str:
+    if not isinstance(entry, Entry):
+        return f"yielded {type(entry).__name__}, not an edgemm entry"
+    if type(entry).__name__ != f"{kind.capitalize()}Entry":
+        return f"yielded {type(entry).__name__} '{entry.name}' where {kind}s are collected"
+    if entry.api != HOOK_API:
+        return f"'{entry.name}' was written for hook API {entry.api}; this EdgeMM has {HOOK_API}"
+    if not isinstance(entry.name, str) or NAME.fullmatch(entry.name) is None:
+        return f"'{entry.name}' is not a name: lower case letters, digits, '-', '_', dots between the parts"
+    requires: object = entry.requires
+    if isinstance(requires, str):  # a text would be read letter by letter
+        return f"'{entry.name}': requires must be a tuple of module names, got the text '{requires}'"
+    if entry.name in collected:
+        other = collected[entry.name]
+        return f"{kind} '{entry.name}' is already provided by plugin '{other.plugin}' ({other.distribution})"
+    return ""
+
+
+def _allowed_by_environment() -> set[str] | None:
+    value = os.environ.get("EDGEMM_PLUGINS", "").strip()
+    if not value:
+        return None
+    return set() if value == "none" else {name.strip() for name in value.split(",")}
+
+
+def _owner(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else ""
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown"
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300] or '(no message)'}"

@@ -1,0 +1,110 @@
+"""Frames of any size to the model's size: crop, letterbox or stretch, then antialiased bilinear resizing.
+
+Resizing weighs a few rows, then a few columns, with weights that are computed once per frame size (a triangle filter as wide as
+the scale, as Pillow's BILINEAR). It knows nothing of normalisation, which is in the graph.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from edgemm.errors import InputError
+from edgemm.inputs.declarations import Image
+
+_Taps = tuple[tuple[int, int, np.ndarray], ...]
+_UINT8 = np.dtype(np.uint8)
+
+
+class ImageAdapter:
+    """uint8 RGB `(height, width, 3)`, or grey `(height, width)`, to uint8 `(1, H, W, 3)`.
+
+    A frame that has the model's size already is not copied: the result is a view of it.
+    """
+
+    def __init__(self, name: str, spec: Image) -> None:
+        self.name = name
+        self.spec = spec
+        self.tensor = spec.tensor
+        self._size = (spec.height, spec.width, 3)
+
+    def convert(self, raw: Any) -> np.ndarray:
+        """One frame to the tensor.
+
+        Raises:
+            InputError: for another type, dtype or number of axes.
+        """
+        if type(raw) is not np.ndarray or raw.dtype != _UINT8:
+            raise InputError(self._expected(raw))
+        if raw.shape == self._size:
+            return raw[np.newaxis]
+        if raw.ndim == 2:
+            raw = np.broadcast_to(raw[:, :, np.newaxis], (*raw.shape, 3))
+        if raw.ndim != 3 or raw.shape[2] != 3 or 0 in raw.shape:
+            raise InputError(self._expected(raw))
+        height, width = self.spec.height, self.spec.width
+        if self.spec.fit == "crop":
+            raw = _centre_crop(raw, height / width)
+        if self.spec.fit != "letterbox":
+            return resize(raw, height, width)[np.newaxis]
+        scale = min(height / raw.shape[0], width / raw.shape[1])
+        inner = resize(raw, max(1, round(raw.shape[0] * scale)), max(1, round(raw.shape[1] * scale)))
+        frame = np.zeros((1, *self._size), np.uint8)
+        top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
+        frame[0, top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+        return frame
+
+    def _expected(self, raw: Any) -> str:
+        got = f"{raw.dtype} {list(raw.shape)}" if isinstance(raw, np.ndarray) else type(raw).__name__
+        return (
+            f"input '{self.name}': expected a frame as a numpy array, uint8 RGB (height, width, 3) or grey (height, width); "
+            f"got {got}"
+        )
+
+
+def resize(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize uint8 `(h, w, 3)` to `(height, width, 3)`, antialiased; a frame of that size comes back as it is.
+
+    Row by row, each from the few source rows that it reads: the same as a product with the whole filter, but never large enough for a
+    BLAS to start threads, which cost fifty times the work on a busy CPU.
+    """
+    if frame.shape[:2] == (height, width):
+        return frame
+    source_height, source_width = frame.shape[:2]
+    rows = np.ascontiguousarray(frame).reshape(source_height, -1)
+    tall = _weighted_rows(rows, _taps(source_height, height)).reshape(height, source_width, 3)
+    columns = np.ascontiguousarray(tall.transpose(1, 0, 2)).reshape(source_width, -1)
+    wide = _weighted_rows(columns, _taps(source_width, width)).reshape(width, height, 3)
+    rounded: np.ndarray = np.clip(np.rint(wide), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(rounded.transpose(1, 0, 2))
+
+
+def _weighted_rows(rows: np.ndarray, taps: _Taps) -> np.ndarray:
+    """`(source, n)` to `(target, n)` float32."""
+    out = np.empty((len(taps), rows.shape[1]), np.float32)
+    for index, (first, last, weights) in enumerate(taps):
+        np.dot(weights, rows[first:last].astype(np.float32, copy=False), out=out[index])
+    return out
+
+
+@lru_cache(maxsize=32)
+def _taps(source: int, target: int) -> _Taps:
+    """For each output: the first source row that it reads, the one after the last, and their weights, which sum to 1."""
+    scale = source / target
+    support = max(scale, 1.0)
+    found = []
+    for centre in (np.arange(target) + 0.5) * scale:
+        first, last = max(0, int(np.floor(centre - support))), min(source, int(np.ceil(centre + support)) + 1)
+        weights = np.clip(1.0 - np.abs(centre - (np.arange(first, last) + 0.5)) / support, 0.0, None)
+        found.append((first, last, (weights / weights.sum()).astype(np.float32)))
+    return tuple(found)
+
+
+def _centre_crop(frame: np.ndarray, aspect: float) -> np.ndarray:
+    """The largest centred part whose height / width is `aspect`."""
+    height, width = frame.shape[:2]
+    keep_height, keep_width = min(height, max(1, round(width * aspect))), min(width, max(1, round(height / aspect)))
+    top, left = (height - keep_height) // 2, (width - keep_width) // 2
+    return frame[top : top + keep_height, left : left + keep_width]

@@ -1,0 +1,113 @@
+"""Device profiles: what a machine is and which precisions it takes, read from data files that plugins name.
+
+A profile is data: it decides what `edgemm export` builds, and is never executed. It knows nothing of the compilers themselves.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from edgemm.errors import ExportError, PluginError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from edgemm.host.plugin_host import PluginHost
+
+PRECISIONS = ("fp32", "fp16", "int8", "int8+fp16")
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """One kind of machine.
+
+    Attributes:
+        name: as `--device` takes it.
+        title: as people call it.
+        backend: exporter that compiles for it: `onnxruntime`, `tensorrt_rtx` or `tensorrt`.
+        compute_capability: of its GPU, as 89 for 8.9; 0 without one.
+        precisions: what it takes, the default of `--precision auto` first.
+        refused: precision -> why not, for those that a user may ask for.
+        build: `here` (compiled ahead of time, on any machine) or `on-device`.
+        memory_gb: of the GPU, or shared.
+        bandwidth_gb_s: of that memory.
+        notes: what to know before using it; shown by `edgemm devices`.
+        source: where the figures come from.
+        verified: whether EdgeMM has run on one.
+    """
+
+    name: str
+    title: str
+    backend: str
+    precisions: tuple[str, ...]
+    compute_capability: int = 0
+    refused: Mapping[str, str] = field(default_factory=dict)
+    build: str = "here"
+    memory_gb: float = 0.0
+    bandwidth_gb_s: float = 0.0
+    aliases: tuple[str, ...] = ()
+    notes: str = ""
+    source: str = ""
+    verified: bool = False
+
+    def check_precision(self, precision: str) -> None:
+        """Raise `ExportError`, with the reason, for a precision that this device does not take."""
+        if precision in self.precisions:
+            return
+        reason = self.refused.get(precision, "it is not among the precisions that this backend writes")
+        raise ExportError(
+            f"device '{self.name}' does not take {precision}: {reason}\n  it takes: {', '.join(self.precisions)}"
+        )
+
+
+def profile_from_table(table: Mapping[str, Any], where: str) -> DeviceProfile:
+    """Make a profile from a parsed TOML file.
+
+    Raises:
+        PluginError: for an unknown or missing key.
+    """
+    known = {item.name for item in fields(DeviceProfile)}
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise PluginError(f"{where}: unknown key '{unknown[0]}'; a device profile has: {', '.join(sorted(known))}")
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    try:
+        profile = DeviceProfile(**values)
+    except TypeError as error:
+        raise PluginError(f"{where}: {error}") from None
+    wrong = [precision for precision in profile.precisions if precision not in PRECISIONS]
+    if wrong:
+        raise PluginError(f"{where}: unknown precision '{wrong[0]}'; known: {', '.join(PRECISIONS)}")
+    return profile
+
+
+def profiles(host: PluginHost) -> dict[str, DeviceProfile]:
+    """Every registered device profile, by name."""
+    found = {}
+    for name, registered in host.entries("device").items():
+        package, _, path = registered.entry.factory.partition(":")
+        text = files(package).joinpath(path).read_text(encoding="utf-8")
+        found[name] = profile_from_table(tomllib.loads(text), f"{package}/{path}")
+    return found
+
+
+def find_device(host: PluginHost, name: str) -> DeviceProfile:
+    """The profile of that name or alias.
+
+    Raises:
+        UnknownNameError: lists the known devices and suggests the nearest.
+    """
+    from edgemm.errors import UnknownNameError
+
+    known = profiles(host)
+    for profile in known.values():
+        if name == profile.name or name in profile.aliases:
+            return profile
+    raise UnknownNameError("device", name, known, "see 'edgemm devices'")

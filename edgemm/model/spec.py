@@ -1,0 +1,302 @@
+"""model.toml: what a user writes, checked, and compiled to the node graph.
+
+    [model]            name, width
+    [inputs.NAME]      modality and its sizes (edgemm.inputs)
+    [encoders.NAME]    use = plugin, its options; or share = another encoder
+    [[node]]           an encoder that reads other edges too: the escape to the general form
+    [fusion]           use = plugin, its options
+    [heads.NAME]       use = plugin, its options
+    [training]         task, seed
+
+Each part may have `run = {when, policy, hold, stale_after_ms, valid_for_ms}`: when its node runs and how long its embedding serves. A
+plugin's own options are checked by the plugin's pydantic model. Knows nothing of torch.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgemm.errors import SpecError
+from edgemm.inputs.declarations import InputSpec, input_from_table
+from edgemm.model.graph import INPUT, ModelGraph, Node, Output, Policy, Runs
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from edgemm.host.plugin_host import PluginHost
+
+__all__ = ["Component", "InputSpec", "ModelSpec", "graph_from_spec", "spec_from_file", "spec_from_text"]
+
+WHEN = {"image": "arrival", "audio": "hop", "text": "change"}
+
+
+class Run(BaseModel):
+    """When a node runs, and how long what it made serves."""
+
+    model_config = ConfigDict(extra="forbid")
+    when: str = ""
+    policy: str = "latest"
+    hold: bool = False
+    stale_after_ms: float = Field(default=1000.0, gt=0)
+    valid_for_ms: float = Field(default=0.0, ge=0)
+
+
+class Component(BaseModel):
+    """One plugin in use; every key but `use`, `share` and `run` is the plugin's own option."""
+
+    model_config = ConfigDict(extra="allow")
+    use: str = ""
+    share: str = ""
+    run: Run = Run()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The plugin's own options."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class NodeTable(Component):
+    """An encoder that reads other edges beside its input."""
+
+    name: str
+    reads: dict[str, str]
+
+
+class ModelTable(BaseModel):
+    """`[model]`."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(min_length=1)
+    width: int = Field(96, ge=1)
+
+
+class TrainingTable(BaseModel):
+    """`[training]`."""
+
+    model_config = ConfigDict(extra="forbid")
+    task: str
+    seed: int = 0
+
+
+class ModelSpec(BaseModel):
+    """A parsed model.toml."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: ModelTable
+    inputs: dict[str, dict[str, Any]]
+    encoders: dict[str, Component] = Field(default_factory=dict)
+    node: list[NodeTable] = Field(default_factory=list)
+    fusion: Component
+    heads: dict[str, Component] = Field(min_length=1)
+    training: TrainingTable | None = None
+    text: str = Field("", exclude=True)
+
+    @property
+    def input_specs(self) -> dict[str, InputSpec]:
+        """The declared inputs, in order."""
+        return {name: input_from_table(name, table) for name, table in self.inputs.items()}
+
+    @property
+    def encoder_names(self) -> tuple[str, ...]:
+        """Encoders and nodes, in the order in which fusion reads them."""
+        return (*self.encoders, *(node.name for node in self.node))
+
+
+def spec_from_file(path: str | Path) -> ModelSpec:
+    """Read a model.toml.
+
+    Raises:
+        SpecError: naming the key, and the line where it can be told.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"cannot read the model specification '{path}': {error}") from None
+    return spec_from_text(text, str(path))
+
+
+def spec_from_text(text: str, where: str = "model.toml") -> ModelSpec:
+    """Read the content of a model.toml.
+
+    Raises:
+        SpecError: naming the key, and the line where it can be told.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{where}: not valid TOML: {error}") from None
+    try:
+        spec = ModelSpec(**table, text=text)
+    except ValidationError as error:
+        raise SpecError(describe_validation(error, where, text)) from None
+    except TypeError as error:
+        raise SpecError(f"{where}: {error}") from None
+    try:
+        _check(spec)
+        graph_from_spec(spec)
+    except SpecError as error:
+        raise SpecError(f"{where}{_line_of_message(text, str(error))}: {error}") from None
+    return spec
+
+
+def describe_validation(error: ValidationError, where: str, text: str, prefix: tuple[str, ...] = ()) -> str:
+    """The first problems that pydantic found, in our words, with key and line."""
+    lines = []
+    for problem in error.errors()[:5]:
+        path = (*prefix, *(str(part) for part in problem["loc"]))
+        key = ".".join(path)
+        line = line_of(text, path)
+        place = f"{where}, line {line}" if line else where
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = f"there is no such key{_nearest_key(error, problem, path)}"
+        elif problem["type"] == "missing":
+            message = "is missing"
+        lines.append(f"{place}: {key}: {message}")
+    return "\n".join(lines)
+
+
+def line_of(text: str, path: tuple[str, ...]) -> int:
+    """Line (from 1) of a key in a TOML text, or of the table that should have it; 0 when it cannot be told."""
+    table: tuple[str, ...] = ()
+    best = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line)
+        if header:
+            table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
+            if table == path:
+                return number
+            if table == path[: len(table)]:
+                best = number
+            continue
+        key = re.match(r"\s*([A-Za-z0-9_\-.\"']+)\s*=", line)
+        if key:
+            full = (*table, *(part.strip().strip("\"'") for part in key[1].split(".")))
+            if full == path:
+                return number
+            if full == path[: len(full)]:
+                best = number
+    return best
+
+
+def graph_from_spec(spec: ModelSpec) -> ModelGraph:
+    """Compile the easy profile to nodes and edges.
+
+    Raises:
+        SpecError: for anything that cannot be run.
+    """
+    inputs = spec.input_specs
+    nodes = [_encoder_node(name, component, inputs) for name, component in spec.encoders.items()]
+    nodes += [_free_node(table, inputs) for table in spec.node]
+    reads: dict[str, str] = {}
+    for name in spec.encoder_names:
+        reads |= {f"{name}_tokens": f"{name}.tokens", f"{name}_valid": f"{name}.valid"}
+    fusion = Node(
+        "fusion",
+        "fusion",
+        reads,
+        tuple(spec.heads),
+        role="fusion",
+        members=spec.encoder_names,
+        presence="presence",
+        age="age_ms",
+        runs=Runs.parse(spec.fusion.run.when or "arrival", "fusion.run.when"),
+        policy=Policy.parse(spec.fusion.run.policy, "fusion.run.policy"),
+    )
+    outputs = {
+        name: Output(f"fusion.{name}", tuple(str(label) for label in head.options.get("labels", ())))
+        for name, head in spec.heads.items()
+    }
+    return ModelGraph(spec.model.name, inputs, (*nodes, fusion), outputs)
+
+
+def options_of(component: Component, where: tuple[str, ...], kind: str, host: PluginHost, text: str) -> tuple[Any, Any]:
+    """The factory of a component's plugin, and its checked options.
+
+    Raises:
+        UnknownNameError: nobody registered the plugin.
+        MissingDependencyError, PluginError: it cannot be loaded.
+        SpecError: an option is wrong; the message names the key and the line.
+    """
+    registered = host.find(kind, component.use)
+    factory = host.resolve(registered, registered.entry.factory)
+    reference = registered.entry.config  # type: ignore[attr-defined]
+    if not reference:
+        return factory, component.options
+    try:
+        return factory, host.resolve(registered, reference)(**component.options)
+    except ValidationError as error:
+        raise SpecError(describe_validation(error, f"options of '{component.use}'", text, where)) from None
+
+
+def _check(spec: ModelSpec) -> None:
+    for name in spec.inputs:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise SpecError(f"inputs.{name}: a name is letters, digits and '_', as it becomes an argument of infer()")
+    if not spec.encoder_names:
+        raise SpecError("encoders: a model needs at least one [encoders.NAME]")
+    for name, component in (*spec.encoders.items(), ("fusion", spec.fusion), *spec.heads.items()):
+        if not component.use and not component.share:
+            raise SpecError(f"{name}: 'use' is missing; it names a plugin's entry, see 'edgemm plugins'")
+
+
+def _encoder_node(name: str, component: Component, inputs: dict[str, InputSpec]) -> Node:
+    if name not in inputs:
+        raise SpecError(
+            f"encoders.{name}: there is no [inputs.{name}]; an encoder has its input's name (inputs: {', '.join(inputs)})"
+        )
+    when = component.run.when or WHEN.get(inputs[name].modality, "arrival")
+    return _node(name, component.share or name, {"x": f"{INPUT}.{name}"}, component.run, when, f"encoders.{name}")
+
+
+def _free_node(table: NodeTable, inputs: dict[str, InputSpec]) -> Node:
+    modalities = [inputs[edge[6:]].modality for edge in table.reads.values() if edge[6:] in inputs]
+    when = table.run.when or (WHEN.get(modalities[0], "arrival") if modalities else "arrival")
+    return _node(table.name, table.share or table.name, table.reads, table.run, when, f"node {table.name}")
+
+
+def _node(name: str, graph: str, reads: dict[str, str], run: Run, when: str, where: str) -> Node:
+    return Node(
+        name,
+        graph,
+        reads,
+        ("tokens", "valid"),
+        role="encoder",
+        usable="valid",
+        runs=Runs.parse(when, f"{where}.run.when"),
+        policy=Policy.parse(run.policy, f"{where}.run.policy"),
+        hold=run.hold,
+        stale_after_ms=run.stale_after_ms,
+        valid_for_ms=run.valid_for_ms,
+    )
+
+
+def _nearest_key(error: ValidationError, problem: Any, path: tuple[str, ...]) -> str:
+    import difflib
+
+    known = {
+        "": ["model", "inputs", "encoders", "node", "fusion", "heads", "training"],
+        "model": list(ModelTable.model_fields),
+        "training": list(TrainingTable.model_fields),
+        "run": list(Run.model_fields),
+    }
+    parent = path[-2] if len(path) > 1 else ""
+    nearest = difflib.get_close_matches(path[-1], known.get(parent, []), n=1)
+    return f"; did you mean '{nearest[0]}'?" if nearest else ""
+
+
+def _line_of_message(text: str, message: str) -> str:
+    """`, line N` for messages that begin with a key, as `inputs.image: …`."""
+    key = re.match(r"([A-Za-z_][\w.]*)", message)
+    unknown = re.match(r"([\w.]+): unknown key '(\w+)'", message)
+    path = (*unknown[1].split("."), unknown[2]) if unknown else tuple(key[1].split(".")) if key else ()
+    line = line_of(text, path) if path else 0
+    return f", line {line}" if line else ""

@@ -1,0 +1,1 @@
+"""Threads and queues around the runtime: sources, sinks and what lies between."""

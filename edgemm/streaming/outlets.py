@@ -1,0 +1,164 @@
+"""Where results leave a stream: a bounded queue for an iterator, or a thread that serves callbacks and sinks.
+
+An exception in a callback or sink mutes that one, is reported, and never reaches the stream.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from edgemm.host.interfaces import Observer, Packet, Sink
+from edgemm.outputs.results import Result
+
+_CAPACITY = 256
+
+
+class Outlet:
+    """Results on their way out.
+
+    Args:
+        consumers: callbacks; with these or `sinks` a thread serves them, else results wait for `iterate`.
+        block: make the model wait when nobody takes results; otherwise the oldest is dropped and counted.
+        on_finished: called when a sink wants no more.
+    """
+
+    def __init__(
+        self,
+        consumers: Sequence[Callable[[Result], None]],
+        sinks: Sequence[Sink],
+        observer: Observer | None,
+        *,
+        block: bool,
+        on_finished: Callable[[], None],
+    ) -> None:
+        self.dropped = 0
+        self.muted: dict[str, str] = {}
+        self._on_finished = on_finished
+        self._block = block
+        self._results: deque[Result] = deque()
+        self._condition = threading.Condition()
+        self._finished = False
+        self._closed = False
+        self._sinks = tuple(sinks)
+        self._targets = [*consumers, *(sink.write for sink in sinks)]
+        if observer is not None and type(observer).on_result is not Observer.on_result:
+            self._targets.append(observer.on_result)
+        self._on_packet: list[Callable[..., None]] = [sink.on_packet for sink in sinks if hasattr(sink, "on_packet")]
+        self._on_drop: list[Callable[..., None]] = [sink.on_drop for sink in sinks if hasattr(sink, "on_drop")]
+        self._on_error: list[Callable[..., None]] = [sink.on_error for sink in sinks if hasattr(sink, "on_error")]
+        if observer is not None:
+            self._on_drop.append(observer.on_drop)
+            self._on_error.append(observer.on_error)
+        self._thread: threading.Thread | None = None
+        if self._targets:
+            self._thread = threading.Thread(target=self._serve, name="edgemm-sinks", daemon=True)
+            self._thread.start()
+
+    def put(self, result: Result) -> None:
+        """Hand over one result."""
+        with self._condition:
+            while self._block and len(self._results) >= _CAPACITY and not self._closed:
+                self._condition.wait()
+            if self._closed:
+                return
+            if len(self._results) >= _CAPACITY:
+                self._results.popleft()
+                self.dropped += 1
+            self._results.append(result)
+            self._condition.notify_all()
+
+    def tell_packet(self, packet: Packet) -> None:
+        """The model takes a packet."""
+        self._tell(self._on_packet, packet)
+
+    def tell_drop(self, input: str, cause: str) -> None:
+        """A packet was dropped."""
+        self._tell(self._on_drop, input, cause)
+
+    def tell_error(self, where: str, error: BaseException) -> None:
+        """A source, callback or sink failed."""
+        self._tell(self._on_error, where, error)
+
+    def _tell(self, listeners: list[Callable[..., None]], *words: object) -> None:
+        for listener in tuple(listeners):
+            try:
+                listener(*words)
+            except Exception as error:  # a view is a plugin's: it hears no more, the stream goes on
+                listeners.remove(listener)
+                self._mute(listener, error)
+
+    def finish(self) -> None:
+        """No more results will come."""
+        with self._condition:
+            self._finished = True
+            self._condition.notify_all()
+
+    def iterate(self) -> Iterator[Result]:
+        """Results in order until `finish`."""
+        while True:
+            with self._condition:
+                while not self._results and not self._finished:
+                    self._condition.wait(0.5)  # so that Ctrl-C is heard
+                if not self._results:
+                    return
+                result = self._results.popleft()
+                self._condition.notify_all()
+            yield result
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until all is delivered."""
+        if self._thread is not None:
+            return _join(self._thread, timeout_s)
+        with self._condition:
+            self._block = False  # nobody takes results while this waits: the oldest make room
+            self._condition.notify_all()
+            return self._condition.wait_for(lambda: self._finished, timeout_s)
+
+    def release(self) -> None:
+        """Nobody waits for anybody any more, and what is still queued is not delivered."""
+        with self._condition:
+            self._closed = True
+            self._results.clear()
+            self._condition.notify_all()
+
+    def close(self) -> None:
+        """End `iterate`, and close the sinks."""
+        self.release()
+        self.finish()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=5.0)
+
+    def _serve(self) -> None:
+        targets = list(self._targets)
+        for result in self.iterate():
+            for target in tuple(targets):
+                try:
+                    target(result)
+                except Exception as error:  # a callback is the user's: it is muted, the stream goes on
+                    targets.remove(target)
+                    self._mute(target, error)
+            if any(getattr(sink, "finished", False) for sink in self._sinks):
+                self._on_finished()
+                break
+        for sink in self._sinks:
+            try:
+                sink.close()
+            except Exception as error:
+                self._mute(sink.close, error)
+
+    def _mute(self, target: Callable[..., None], error: Exception) -> None:
+        name = getattr(target, "__qualname__", repr(target))
+        self.muted[name] = f"{type(error).__name__}: {error}"
+        self.tell_error(name, error)
+
+
+def _join(thread: threading.Thread, timeout_s: float | None) -> bool:
+    """Join in short steps, so that Ctrl-C is heard."""
+    remaining = timeout_s
+    while thread.is_alive() and (remaining is None or remaining > 0):
+        step = 0.2 if remaining is None else min(0.2, remaining)
+        thread.join(step)
+        remaining = None if remaining is None else remaining - step
+    return not thread.is_alive()

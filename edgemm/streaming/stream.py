@@ -1,0 +1,315 @@
+"""A threaded stream: one thread per source, one for the model, one for the sinks.
+
+    source thread(s) -> mailbox (bounded, counted drops) -> model thread (Live) -> results (bounded) -> sinks, or an iterator
+
+Recorded sources are paced by their timestamps, or, with `realtime=False`, read as fast as the model goes and merged in order of
+capture, which makes a run reproducible. Live sources are taken as they come. A stream's time counts in ns from its start. It knows nothing
+of what sources and sinks do.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from time import monotonic_ns, sleep
+from types import TracebackType
+from typing import Any
+
+from edgemm.errors import EdgeMMError, SourceError, UsageError
+from edgemm.host.interfaces import Observer, Packet, Sink, Source
+from edgemm.outputs.results import Result
+from edgemm.runtime.model import Model, check_inputs
+from edgemm.runtime.model import open as open_bundle
+from edgemm.streaming.channels import Limits, Mailbox
+from edgemm.streaming.outlets import Outlet
+from edgemm.streaming.sources import sources_from_inputs
+
+RECORDED = Limits(packets=64, when_full="block")
+LIVE = Limits(packets=8, when_full="drop_oldest")
+LIVE_SOUND = Limits(packets=100, when_full="drop_oldest")
+
+
+def stream(
+    bundle: str | Path | Model,
+    inputs: Mapping[str, Any],
+    *,
+    on_result: Callable[[Result], None] | None = None,
+    sinks: Sequence[Sink] = (),
+    observer: Observer | None = None,
+    realtime: bool = True,
+    seconds: float | None = None,
+    variant: str = "auto",
+    threads: int = 1,
+    trust_engines: bool = False,
+    allow_missing: bool = False,
+) -> Stream:
+    """Stream inputs through a bundle.
+
+    Iterate over the returned stream, or give `on_result` or `sinks`, which are served on a thread of their own; then call `wait`
+    or `close`. Use it as a context manager.
+
+    Args:
+        bundle: path, or an open model, which stays open.
+        inputs: input name -> URI (`clip.mp4`, `camera:0`, `mic:`, `rtsp://…`, `stdin:`), path, or an object with the Source protocol
+            (`edgemm.Inbox`). Inputs with the same URI share one source.
+        on_result: called with each result.
+        sinks: further sinks.
+        observer: told of starts, drops and errors.
+        realtime: pace recorded sources by their timestamps; False runs as fast as possible, in order of capture.
+        seconds: end after so much stream time.
+        variant: as in `open`.
+        threads: as in `open`.
+        trust_engines: as in `open`.
+        allow_missing: go on without a source that cannot be opened at all, instead of raising; a source that breaks down later never
+            ends the stream.
+
+    Raises:
+        UnknownNameError, UsageError: an input or URI scheme that does not exist.
+        BundleError: as `open`.
+    """
+    if seconds is not None and not 0 < seconds < 1e9:
+        raise UsageError(f"seconds must be above 0, got {seconds:g}")
+    own = not isinstance(bundle, Model)
+    model = (
+        bundle
+        if isinstance(bundle, Model)
+        else open_bundle(bundle, variant=variant, threads=threads, trust_engines=trust_engines)
+    )
+    sources: Sequence[Source] = ()
+    try:
+        check_inputs(model, inputs)
+        sources = sources_from_inputs(model.graph.inputs, inputs)
+        return Stream(
+            model,
+            sources,
+            consumers=[on_result] if on_result else [],
+            sinks=sinks,
+            observer=observer,
+            realtime=realtime,
+            seconds=seconds,
+            allow_missing=allow_missing,
+            close_model=own,
+        )
+    except BaseException:
+        for source in sources:
+            source.close()
+        if own:
+            model.close()
+        raise
+
+
+class Stream:
+    """A running stream; made by `stream`.
+
+    Attributes:
+        model: what runs.
+        failures: input -> why its source broke down.
+        started_ns: when it started, on `time.monotonic_ns()`; results count from there.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        sources: Sequence[Source],
+        *,
+        consumers: Sequence[Callable[[Result], None]] = (),
+        sinks: Sequence[Sink] = (),
+        observer: Observer | None = None,
+        realtime: bool = True,
+        seconds: float | None = None,
+        allow_missing: bool = False,
+        close_model: bool = False,
+    ) -> None:
+        self.model = model
+        self.failures: dict[str, str] = {}
+        self._sources = tuple(sources)
+        self._observer = observer
+        self._realtime = realtime or any(source.live for source in sources)
+        self._limit_ns = None if seconds is None else int(seconds * 1e9)
+        self._allow_missing = allow_missing
+        self._close_model = close_model
+        self._error: EdgeMMError | None = None
+        if observer:
+            observer.on_start([name for source in self._sources for name in source.inputs])
+        self._mailbox = Mailbox(self._on_drop)
+        self._live = model.live()
+        self._outlet = Outlet(consumers, sinks, observer, block=not self._realtime, on_finished=self._mailbox.stop)
+        self.started_ns = monotonic_ns()
+        for source in self._sources:
+            for key, limits in _channels(source, model):
+                self._mailbox.open(key, limits)
+        self._threads = [
+            threading.Thread(target=self._pump, args=(source,), name=f"edgemm-{'-'.join(source.inputs)}", daemon=True)
+            for source in self._sources
+        ]
+        self._threads.append(threading.Thread(target=self._run, name="edgemm-model", daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Result]:
+        """Results in order, until every source has ended.
+
+        Raises:
+            SourceError: a source could not be opened.
+        """
+        yield from self._outlet.iterate()
+        self._raise_failure()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until every source has ended and every result was delivered; False when `timeout_s` came first.
+
+        Raises:
+            SourceError: a source could not be opened.
+        """
+        done = self._outlet.wait(timeout_s)
+        if done:
+            self._raise_failure()
+        return done
+
+    def close(self) -> None:
+        """End now: sources, model thread and sinks; returns when all have ended."""
+        self._mailbox.stop()
+        self._outlet.release()
+        for source in self._sources:
+            try:
+                source.close()
+            except Exception as error:  # a plugin's: the others must be closed all the same
+                self.failures.update(dict.fromkeys(source.inputs, str(error)))
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout=5.0)
+        self._outlet.close()
+        if self._close_model:
+            self.model.close()
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """Input -> packets dropped, whatever the cause, and `results` -> results that nobody took in time."""
+        counts: dict[str, int] = {}
+        for (name, _), count in list(self._mailbox.drops.items()):
+            counts[name] = counts.get(name, 0) + count
+        for name, count in self._live.late.items():
+            if count:
+                counts[name] = counts.get(name, 0) + count
+        if self._outlet.dropped:
+            counts["results"] = self._outlet.dropped
+        return counts
+
+    @property
+    def muted(self) -> dict[str, str]:
+        """Callback or sink -> the error that muted it."""
+        return dict(self._outlet.muted)
+
+    def _on_drop(self, input: str, cause: str) -> None:
+        self._outlet.tell_drop(input, cause)
+
+    def _raise_failure(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _pump(self, source: Source) -> None:
+        """One source's thread."""
+        delivered = False
+        try:
+            for packet in source.packets(lambda: self._mailbox.stopped):
+                delivered = True
+                if source.live:
+                    at_ns = max(0, packet.captured_ns - self.started_ns)
+                    packet = Packet(packet.input, packet.value, at_ns, packet.sequence)  # noqa: PLW2901
+                elif self._realtime:
+                    self._pace(packet.captured_ns)
+                if not self._mailbox.put(packet.input if source.live else id(source), packet):
+                    break
+        except Exception as error:  # a source is a plugin: whatever it raises ends its inputs, not the stream
+            self._source_failed(source, error, delivered)
+        finally:
+            for key, _ in _channels(source, self.model):
+                self._mailbox.close(key)
+            for name in source.inputs:
+                self._live.end(name, "broke down" if name in self.failures else "ended")
+
+    def _pace(self, captured_ns: int) -> None:
+        """Wait until a recorded packet's time has come."""
+        while (wait_ns := captured_ns - self._now_ns()) > 0 and not self._mailbox.stopped:
+            sleep(min(wait_ns, 100_000_000) / 1e9)
+
+    def _now_ns(self) -> int:
+        """Time since the stream's start."""
+        return monotonic_ns() - self.started_ns
+
+    def _source_failed(self, source: Source, error: Exception, delivered: bool) -> None:
+        for name in source.inputs:
+            self.failures[name] = str(error)
+        self._outlet.tell_error(", ".join(source.inputs), error)
+        if not delivered and not self._allow_missing:
+            self._error = error if isinstance(error, EdgeMMError) else SourceError(f"{type(error).__name__}: {error}")
+            self._mailbox.stop()
+
+    def _run(self) -> None:
+        """The model's thread."""
+        try:
+            self._live.start(0)
+            self._consume()
+        except EdgeMMError as error:
+            self._error = error
+        except (
+            Exception
+        ) as error:  # an error of a runner or adapter ends the stream, and is raised where results are read
+            self._error = EdgeMMError(f"the model failed: {type(error).__name__}: {error}")
+        finally:
+            self._mailbox.stop()
+            self._outlet.finish()
+            if self._observer:
+                self._observer.on_stop()
+
+    def _consume(self) -> None:
+        live, mailbox = self._live, self._mailbox
+        end_ns, last_ns = self._limit_ns, 0
+        while not mailbox.stopped:
+            packet = mailbox.take(self._wait_s(end_ns), in_order=not self._realtime)
+            if packet is None:
+                if mailbox.ended():
+                    break
+                now_ns = self._now_ns()
+                if end_ns is not None and now_ns >= end_ns:
+                    break
+                self._emit_due(now_ns)
+                continue
+            if end_ns is not None and packet.captured_ns >= end_ns:
+                break
+            last_ns = max(last_ns, packet.captured_ns)
+            self._emit_due(packet.captured_ns)
+            self._outlet.tell_packet(packet)
+            result = live.push(packet.input, packet.value, packet.captured_ns)
+            if result is not None:
+                self._outlet.put(result)
+        if not self._error and mailbox.ended():
+            self._emit_due(last_ns if end_ns is None else end_ns)
+
+    def _emit_due(self, now_ns: int) -> None:
+        for result in self._live.advance(now_ns):
+            self._outlet.put(result)
+
+    def _wait_s(self, end_ns: int | None) -> float | None:
+        """How long the model may sleep before a node is due at its rate, or the stream ends."""
+        if not self._realtime:
+            return None
+        due = [at_ns for at_ns in (self._live.due_ns, end_ns) if at_ns is not None]
+        return max(0.0, (min(due) - self._now_ns()) / 1e9) if due else 0.5
+
+
+def _channels(source: Source, model: Model) -> list[tuple[Any, Limits]]:
+    """A recorded source delivers in order of capture, so it is one channel; a live one has a channel per input."""
+    if not source.live:
+        return [(id(source), RECORDED)]
+    sounds = {name for name, spec in model.graph.inputs.items() if spec.modality == "audio"}
+    return [(name, LIVE_SOUND if name in sounds else LIVE) for name in source.inputs]

@@ -1,0 +1,1 @@
+"""The torch side of fitting and judging a model; modeling makes one."""

@@ -1,0 +1,287 @@
+"""A broken plugin is listed, and everything else works."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import edgemm
+from edgemm.errors import MissingDependencyError, PluginError, UnknownNameError
+from edgemm.host.plugin_host import Failure, PluginHost
+
+GOOD = """
+import edgemm
+
+@edgemm.hookimpl
+def edgemm_encoders():
+    yield edgemm.EncoderEntry(name="good.one", modality="depth", factory="good_plugin:build", summary="works")
+
+def build():
+    return "made"
+"""
+BROKEN = {
+    "import_error": "import a_module_that_nobody_has\n",
+    "exits": "import sys\nsys.exit('not today')\n",
+    "wrong_signature": """
+import edgemm
+
+@edgemm.hookimpl
+def edgemm_encoders(surprise):
+    yield None
+""",
+    "raises": """
+import edgemm
+
+@edgemm.hookimpl
+def edgemm_encoders():
+    yield edgemm.EncoderEntry(name="raises.first", modality="depth", factory="x:y")
+    raise RuntimeError("halfway")
+""",
+    "duplicate": """
+import edgemm
+
+@edgemm.hookimpl
+def edgemm_sources():
+    yield edgemm.SourceEntry(name="media_file", factory="duplicate_plugin:take_over", schemes=("file",))
+    yield edgemm.SourceEntry(name="duplicate.own", factory="duplicate_plugin:own", schemes=("own",))
+""",
+    "old_api": """
+import edgemm
+
+@edgemm.hookimpl
+def edgemm_encoders():
+    yield edgemm.EncoderEntry(name="old.one", modality="depth", factory="x:y", api=0)
+""",
+    "typo": """
+import edgemm
+
+@edgemm.hookimpl
+def edgemm_encodres():
+    yield None
+""",
+    "no_record": """
+import edgemm
+
+@edgemm.hookimpl
+def edgemm_encoders():
+    yield "depth.cnn"
+""",
+    "bad_name": """
+import edgemm
+
+@edgemm.hookimpl
+def edgemm_encoders():
+    yield edgemm.EncoderEntry(name="Bad Name!", modality="depth", factory="x:y")
+""",
+}
+EXPECTED = {
+    "import_error": ("import", "No module named 'a_module_that_nobody_has'"),
+    "exits": ("import", "sys.exit('not today')"),
+    "wrong_signature": ("registration", "Plugin 'wrong_signature' for hook 'edgemm_encoders'"),
+    "raises": ("edgemm_encoders", "RuntimeError: halfway"),
+    "duplicate": ("edgemm_sources", "source 'media_file' is already provided by plugin 'sources'"),
+    "old_api": ("edgemm_encoders", "'old.one' was written for hook API 0; this EdgeMM has 1"),
+    "typo": ("registration", "there is no hook 'edgemm_encodres'"),
+    "no_record": ("edgemm_encoders", "yielded str, not an edgemm entry"),
+    "bad_name": ("edgemm_encoders", "'Bad Name!' is not a name"),
+}
+
+
+def install(folder: Path, name: str, code: str) -> None:
+    """A distribution with one plugin, as pip would leave it."""
+    (folder / f"{name}_plugin.py").write_text(code)
+    info = folder / f"{name}_dist-1.2.3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-dist\nVersion: 1.2.3\n")
+    (info / "entry_points.txt").write_text(f"[edgemm]\n{name} = {name}_plugin\n")
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A folder of installed distributions: one good, all of the broken ones."""
+    install(tmp_path, "good", GOOD)
+    for name, code in BROKEN.items():
+        install(tmp_path, name, code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name in (*BROKEN, "good"):
+        sys.modules.pop(f"{name}_plugin", None)
+
+
+def failures_of(host: PluginHost, plugin: str) -> list[Failure]:
+    for kind in ("encoder", "source"):
+        host.entries(kind)
+    return [failure for failure in host.failures if failure.plugin == plugin]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_each_broken_plugin_is_recorded_once_with_its_provider(site, name):
+    (failure,) = failures_of(PluginHost().discover(), name)
+    stage, text = EXPECTED[name]
+    assert failure.stage == stage
+    assert text in failure.error
+    assert failure.distribution == f"{name}-dist 1.2.3"
+
+
+def test_everything_else_works_beside_all_of_them(site):
+    host = PluginHost().discover()
+    assert host.load("encoder", "good.one")() == "made"
+    assert host.find("source", "media_file").distribution.startswith("edgemm ")
+    assert host.find("source", "duplicate.own").plugin == "duplicate"
+    assert not {"old.one", "Bad Name!", "raises.first"} & set(host.entries("encoder"))
+
+
+def test_a_plugin_with_a_wrong_hook_is_not_left_half_registered(site):
+    host = PluginHost().discover()
+    host.entries("encoder")
+    assert "wrong_signature" not in host.plugins
+    assert not host._manager.has_plugin("wrong_signature")
+    assert "good" in host.plugins
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_strict_raises_at_the_first_failure(site, name):
+    def strictly() -> None:
+        host = PluginHost(strict=True, only=["sources", name]).discover()
+        host.entries("encoder")
+        host.entries("source")
+
+    with pytest.raises(PluginError) as caught:
+        strictly()
+    assert f"{name}-dist 1.2.3" in str(caught.value)
+
+
+def test_the_command_lists_them_and_works(site):
+    command = [sys.executable, "-m", "edgemm", "plugins", "--json"]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    listing = json.loads(done.stdout)
+    assert {failure["plugin"] for failure in listing["failures"]} == set(BROKEN)
+    assert {"good.one", "media_file"} <= {entry["name"] for entry in listing["entries"]}
+
+
+def test_the_command_is_strict_when_asked(site):
+    command = [sys.executable, "-m", "edgemm", "plugins", "--strict"]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert f"{len(BROKEN)} failure(s)" in done.stdout
+
+
+def test_environment_is_an_allow_list(site, monkeypatch):
+    monkeypatch.setenv("EDGEMM_PLUGINS", "good, sources")
+    host = PluginHost().discover()
+    assert sorted(host.plugins) == ["good", "sources"]
+    assert host.failures == []
+    monkeypatch.setenv("EDGEMM_PLUGINS", "none")
+    assert PluginHost().discover().plugins == {}
+
+
+def test_keyboard_interrupt_is_not_swallowed(tmp_path, monkeypatch):
+    install(tmp_path, "interrupted", "raise KeyboardInterrupt\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        PluginHost(only=["interrupted"]).discover()
+
+
+def encoders(*entries):
+    @edgemm.hookimpl
+    def edgemm_encoders():
+        return list(entries)
+
+    return SimpleNamespace(edgemm_encoders=edgemm_encoders)
+
+
+def test_the_first_to_register_a_name_keeps_it():
+    host = PluginHost(only=[])
+    host.register(encoders(edgemm.EncoderEntry("a.b", factory="first:x")), "first", "one 1")
+    host.register(encoders(edgemm.EncoderEntry("a.b", factory="second:x")), "second", "two 2")
+    assert host.find("encoder", "a.b").entry.factory == "first:x"
+    assert "already provided by plugin 'first' (one 1)" in host.failures[0].error
+
+
+def test_a_plugin_name_can_be_had_once():
+    host = PluginHost(only=[])
+    assert host.register(encoders(), "same")
+    assert not host.register(encoders(), "same")
+    assert "a plugin named 'same' exists" in host.failures[0].error
+
+
+def test_an_entry_without_its_package_says_what_to_install():
+    host = PluginHost(only=[])
+    entry = edgemm.EncoderEntry("a.b", factory="json:loads", requires=("module_nobody_has",), extra="media")
+    host.register(encoders(entry), "one")
+    with pytest.raises(
+        MissingDependencyError, match=r"'a\.b' \(plugin 'one'\) needs module_nobody_has: pip install 'edgemm\[media\]'"
+    ):
+        host.load("encoder", "a.b")
+
+
+def test_a_factory_that_cannot_be_imported_names_its_provider():
+    host = PluginHost(only=[])
+    host.register(encoders(edgemm.EncoderEntry("a.b", factory="json:no_such_thing")), "one", "one-dist 1.0")
+    with pytest.raises(
+        PluginError, match=r"'a\.b' \(plugin 'one'\) of one-dist 1\.0 could not load 'json:no_such_thing'"
+    ):
+        host.load("encoder", "a.b")
+
+
+def test_an_unknown_name_lists_the_known_and_the_nearest():
+    host = PluginHost(only=[])
+    host.register(encoders(edgemm.EncoderEntry("depth.cnn"), edgemm.EncoderEntry("imu.gru")), "one")
+    with pytest.raises(UnknownNameError) as caught:
+        host.load("encoder", "depth.cn")
+    assert "did you mean 'depth.cnn'?" in str(caught.value)
+    assert "depth.cnn, imu.gru" in str(caught.value)
+
+
+def test_settings_reach_plugins_that_register_late():
+    seen = []
+
+    class Late:
+        @staticmethod
+        @edgemm.hookimpl
+        def edgemm_configure(settings):
+            seen.append(dict(settings))
+
+    class Raising:
+        @staticmethod
+        @edgemm.hookimpl
+        def edgemm_configure():
+            raise ValueError("no settings, please")
+
+    host = PluginHost(only=[])
+    host.register(Raising, "raising")
+    host.configure({"quiet": True})
+    host.register(Late, "late")
+    assert seen == [{"quiet": True}]
+    assert [(failure.plugin, failure.stage) for failure in host.failures] == [("raising", "edgemm_configure")]
+
+
+def test_a_deciding_hook_that_raises_is_recorded_and_the_next_is_asked():
+    def decides(answer):
+        class Deciding:
+            @staticmethod
+            @edgemm.hookimpl
+            def edgemm_detect_device(probe):
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+
+        return Deciding
+
+    host = PluginHost(only=[])
+    host.register(decides("rtx-4090"), "knows")
+    host.register(decides(ValueError("no idea")), "fails")
+    host.register(decides(None), "silent")
+    assert host.first_result("edgemm_detect_device", probe={}) == "rtx-4090"
+    assert [failure.plugin for failure in host.failures] == ["fails"]
