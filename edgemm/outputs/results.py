@@ -1,13 +1,14 @@
-"""What a model says, and how much of its input stood behind it. Knows nothing of how it was computed."""
+"""What a model says, and how much of its input stood behind it. Knows nothing of how it was computed, nor of what its outputs mean."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgemm.outputs.kind import OutputKind
 
 LIVE, STALE, ABSENT = "live", "stale", "absent"
 
@@ -28,44 +29,17 @@ class InputState(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One output.
+class Timings(NamedTuple):
+    """When a result was computed, ns.
 
     Attributes:
-        scores: the output as the model computed it, without the batch axis; the caller's own array.
-        labels: a name for each score, when the output holds one per class.
+        at_ns: the time that it speaks of, on the stream's clock.
+        started_ns, done_ns: when its first node began and when it was ready, on `time.monotonic_ns()`.
     """
 
-    scores: np.ndarray
-    labels: tuple[str, ...] = ()
-
-    @cached_property
-    def probabilities(self) -> np.ndarray:
-        """Softmax of the scores, float64."""
-        shifted = np.exp(self.scores - np.max(self.scores), dtype=np.float64)
-        probabilities: np.ndarray = shifted / shifted.sum()
-        return probabilities
-
-    @property
-    def index(self) -> int:
-        """Index of the highest score."""
-        return int(np.argmax(self.scores))
-
-    @property
-    def label(self) -> str:
-        """Name of the highest score; its index as text where there are no labels."""
-        return self.labels[self.index] if self.labels else str(self.index)
-
-    @property
-    def score(self) -> float:
-        """Probability of the highest score, 0 to 1."""
-        return float(self.probabilities[self.index])
-
-    def top(self, count: int) -> list[tuple[str, float]]:
-        """The `count` likeliest labels with their probabilities, best first."""
-        order = np.argsort(self.scores)[::-1][:count]
-        return [(self.labels[i] if self.labels else str(i), float(self.probabilities[i])) for i in order]
+    at_ns: int
+    started_ns: int
+    done_ns: int
 
 
 class Result:
@@ -75,35 +49,43 @@ class Result:
         at_ns: the time that it speaks of, on the stream's clock.
         sequence: counts the results of a stream.
         timings: when it was computed.
+        partial: outputs that are still growing: a loop has more to say.
     """
 
-    __slots__ = ("_inputs", "_labels", "_outputs", "_rows", "_views", "at_ns", "sequence", "timings")
+    __slots__ = ("_inputs", "_kinds", "_outputs", "_rows", "_tensors", "_views", "at_ns", "partial", "sequence", "timings")
 
     def __init__(
         self,
-        outputs: dict[str, np.ndarray],
-        labels: Mapping[str, tuple[str, ...]],
+        tensors: dict[str, dict[str, np.ndarray]],
+        kinds: Mapping[str, OutputKind],
         rows: Any,
         views: Callable[[Any], dict[str, InputState]],
-        timings: tuple[int, int, int],
+        timings: Timings,
         sequence: int,
+        partial: tuple[str, ...] = (),
     ) -> None:
-        self._outputs: dict[str, Any] = outputs
-        self._labels = labels
+        self._tensors = tensors
+        self._kinds = kinds
         self._rows = rows
         self._views = views
         self._inputs: dict[str, InputState] | None = None
+        self._outputs: dict[str, Any] | None = None
         self.at_ns = timings[0]
         self.timings = timings
         self.sequence = sequence
+        self.partial = partial
 
     @property
-    def outputs(self) -> dict[str, Answer]:
-        """Name -> answer; empty when every input was absent."""
-        for name, value in self._outputs.items():
-            if type(value) is not Answer:
-                self._outputs[name] = Answer(value, self._labels.get(name, ()))
+    def outputs(self) -> dict[str, Any]:
+        """Name -> what the output's kind reads of it; an output whose inputs were absent is not there."""
+        if self._outputs is None:
+            self._outputs = {name: self._kinds[name].read(tensors) for name, tensors in self._tensors.items()}
         return self._outputs
+
+    @property
+    def tensors(self) -> dict[str, dict[str, np.ndarray]]:
+        """Output -> tensor -> array without the batch axis, as the model computed it; the caller's own."""
+        return self._tensors
 
     @property
     def inputs(self) -> dict[str, InputState]:
@@ -114,25 +96,26 @@ class Result:
         return self._inputs
 
     @property
+    def final(self) -> bool:
+        """Whether every output has said all that it has to say."""
+        return not self.partial
+
+    @property
     def compute_ms(self) -> float:
-        """From the start of the last node to the result."""
+        """From the start of the first node to the result."""
         return (self.timings[2] - self.timings[1]) / 1e6
 
+    def show(self, name: str) -> str:
+        """One line of text for an output."""
+        return self._kinds[name].show(self.outputs[name])
+
     def to_json(self) -> dict[str, Any]:
-        """A record for JSON lines: time in s, answers with their three best, inputs."""
+        """A record for JSON lines: time in s, outputs as their kinds write them, inputs."""
         return {
             "t": round(self.at_ns / 1e9, 3),
             "sequence": self.sequence,
-            "outputs": {
-                name: {
-                    "label": answer.label,
-                    "score": round(answer.score, 4),
-                    "top": [[label, round(score, 4)] for label, score in answer.top(3)],
-                }
-                if answer.labels
-                else {"values": np.round(answer.scores, 5).tolist()}
-                for name, answer in self.outputs.items()
-            },
+            "outputs": {name: self._kinds[name].to_json(value) for name, value in self.outputs.items()},
+            **({"partial": list(self.partial)} if self.partial else {}),
             "inputs": {
                 name: {
                     "state": state.state,
@@ -146,6 +129,6 @@ class Result:
         }
 
     def __repr__(self) -> str:
-        answers = ", ".join(f"{name}={answer.label} ({answer.score:.2f})" for name, answer in self.outputs.items())
+        answers = ", ".join(f"{name}={self.show(name)}" for name in self.outputs)
         states = ", ".join(f"{name} {state.state}" for name, state in self.inputs.items())
         return f"Result({answers or 'no prediction'}; {states})"

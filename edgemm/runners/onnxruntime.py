@@ -1,4 +1,12 @@
-"""Runs ONNX graphs with ONNX Runtime on the CPU: the runner that is always there."""
+"""Runs ONNX graphs with ONNX Runtime: on the CPU, which is always there, or by another of its execution providers.
+
+    cpu        every build
+    cuda       any NVIDIA GPU: pip install onnxruntime-gpu
+    tensorrt   the same build, compiling graphs at first use
+    openvino   Intel: pip install onnxruntime-openvino
+
+Outputs of a GPU's provider stay in its memory while the next graph is on the same device.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +16,18 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from edgemm.errors import BundleError
+from edgemm.errors import BundleError, MissingDependencyError, UnknownNameError
+from edgemm.runners.values import HOST, Bound, HostValue, PlainBound, Value
 from edgemm.tensors import BATCH, TensorSpec
 
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+_BROUGHT_BY = {"cuda": "onnxruntime-gpu", "tensorrt": "onnxruntime-gpu", "openvino": "onnxruntime-openvino"}
+_ON_GPU = ("cuda", "tensorrt")
 _DTYPES = {
     "tensor(bool)": "bool",
     "tensor(uint8)": "uint8",
@@ -23,7 +40,7 @@ _DTYPES = {
 
 
 class OnnxRuntimeRunner:
-    """One session on the CPU.
+    """One session.
 
     Several sessions share a process, so each gets an explicit number of threads and never spins: the library's defaults burn four
     times the CPU here.
@@ -33,12 +50,18 @@ class OnnxRuntimeRunner:
         name: for messages.
         threads: intra-op threads.
         optimise: False runs the graph as written, as a Q/DQ graph meant for a GPU must be judged.
+        provider: `cpu`, `cuda`, `tensorrt` or `openvino`; what it cannot run falls to the CPU, node by node.
 
     Raises:
         BundleError: the graph cannot be loaded.
+        UnknownNameError: there is no such provider.
+        MissingDependencyError: the installed ONNX Runtime was built without it.
     """
 
-    def __init__(self, model: bytes, name: str, *, threads: int = 1, optimise: bool = True) -> None:
+    def __init__(
+        self, model: bytes, name: str, *, threads: int = 1, optimise: bool = True, provider: str = "cpu"
+    ) -> None:
+        check_provider(provider)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -46,10 +69,12 @@ class OnnxRuntimeRunner:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if not optimise:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        providers = list(dict.fromkeys((PROVIDERS[provider], *([PROVIDERS["cuda"]] if provider == "tensorrt" else []), PROVIDERS["cpu"])))
         try:
-            self.session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self.session = ort.InferenceSession(model, options, providers=providers)
         except Exception as error:  # onnxruntime raises many classes, none of them public
             raise BundleError(f"ONNX Runtime {ort.__version__} cannot load graph '{name}': {error}") from error
+        self.memory = "cuda:0" if provider in _ON_GPU and PROVIDERS[provider] in self.session.get_providers() else HOST
         self.inputs: Sequence[TensorSpec] = tuple(_spec(value) for value in self.session.get_inputs())
         self.outputs: Sequence[TensorSpec] = tuple(_spec(value) for value in self.session.get_outputs())
 
@@ -58,9 +83,115 @@ class OnnxRuntimeRunner:
         outputs: list[np.ndarray] = self.session.run(None, feeds)
         return outputs
 
+    def bind(self, batch: int = 1) -> Bound:
+        """Bind for repeated runs; without copying where every shape is fixed once the batch is."""
+        specs = (*self.inputs, *self.outputs)
+        if all(isinstance(size, int) for spec in specs for size in spec.shape[1:]):
+            return SessionBinding(self, batch)
+        return PlainBound(self, batch)
+
     def close(self) -> None:
         """Release the session's memory."""
         del self.session
+
+
+class SessionBinding:
+    """A session with its outputs bound to values that last, and inputs read in place (ONNX Runtime's IO binding)."""
+
+    def __init__(self, runner: OnnxRuntimeRunner, batch: int) -> None:
+        self._session = runner.session
+        self._memory = runner.memory
+        self._binding = runner.session.io_binding()
+        self._outputs = [(spec.name, (batch, *spec.shape[1:]), spec.dtype) for spec in runner.outputs]
+        self._input_bytes = {
+            spec.name: int(np.prod((batch, *spec.shape[1:]))) * np.dtype(spec.dtype).itemsize for spec in runner.inputs
+        }
+        self._written: Sequence[Value] | None = None  # the values that are bound as outputs
+        self._unfixed: dict[str, Value] = {}  # linked, but elsewhere after each run
+        self._from_host: set[str] = set()
+        self.copied_bytes: dict[str, int] = {"up": 0, "down": 0}
+
+    def new_outputs(self) -> tuple[Value, ...]:
+        """Values of zeros in this session's memory."""
+        if self._memory != HOST:
+            return tuple(_DeviceValue(shape, dtype, self._memory, self.copied_bytes) for _, shape, dtype in self._outputs)
+        arrays = [np.zeros(shape, dtype) for _, shape, dtype in self._outputs]
+        return tuple(HostValue(array, ort.OrtValue.ortvalue_from_numpy(array)) for array in arrays)
+
+    def feed(self, name: str, array: np.ndarray) -> None:
+        """Read `array` in place at the next runs; a GPU's provider copies it up at each."""
+        self._unfixed.pop(name, None)
+        self._from_host.add(name)
+        self._binding.bind_cpu_input(name, array)
+
+    def link(self, name: str, value: Value) -> None:
+        """Read another node's output in place where it lies in this memory, else its host array."""
+        if value.memory == self._memory and isinstance(value.handle, ort.OrtValue):
+            self._unfixed.pop(name, None)
+            self._from_host.discard(name)
+            self._binding.bind_ortvalue_input(name, value.handle)
+            return
+        self.feed(name, value.array)
+        if not value.fixed or value.memory != HOST:
+            self._unfixed[name] = value
+
+    def run(self, outputs: Sequence[Value]) -> None:
+        """Run and write into `outputs`."""
+        if self._unfixed:
+            for name, value in self._unfixed.items():
+                self._binding.bind_cpu_input(name, value.array)
+        if outputs is not self._written:
+            self._written = outputs
+            for (name, _, _), value in zip(self._outputs, outputs, strict=True):
+                self._binding.bind_ortvalue_output(name, value.handle)
+        self._session.run_with_iobinding(self._binding)
+        if self._memory != HOST:
+            self._binding.synchronize_outputs()
+            for name in self._from_host:
+                self.copied_bytes["up"] += self._input_bytes[name]
+            for value in outputs:
+                value.stale = True  # type: ignore[attr-defined]
+
+
+class _DeviceValue:
+    """An output in a GPU's memory, held by ONNX Runtime; copied down when somebody looks at it on the host."""
+
+    fixed = True
+
+    def __init__(self, shape: tuple[Any, ...], dtype: str, memory: str, copied_bytes: dict[str, int]) -> None:
+        device, _, index = memory.partition(":")
+        self.memory = memory
+        self.handle = ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), device, int(index))
+        self.stale = False
+        self._array = np.zeros(shape, dtype)
+        self._copied_bytes = copied_bytes
+
+    @property
+    def array(self) -> np.ndarray:
+        """A copy in host memory, made once per run."""
+        if self.stale:
+            np.copyto(self._array, self.handle.numpy())
+            self._copied_bytes["down"] += self._array.nbytes
+            self.stale = False
+        return self._array
+
+    def clear(self) -> None:
+        """Fill it with zeros, on the device."""
+        self._array.fill(0)
+        self.handle.update_inplace(self._array)
+        self.stale = False
+
+
+def check_provider(provider: str) -> None:
+    """Raise unless the installed ONNX Runtime has an execution provider, named as in `PROVIDERS`."""
+    if provider not in PROVIDERS:
+        raise UnknownNameError("execution provider", provider, PROVIDERS)
+    if PROVIDERS[provider] not in ort.get_available_providers():
+        has = ", ".join(name for name, full in PROVIDERS.items() if full in ort.get_available_providers())
+        raise MissingDependencyError(
+            f"the installed ONNX Runtime {ort.__version__} was built without the provider '{provider}' (it has {has}): "
+            f"pip uninstall onnxruntime; pip install {_BROUGHT_BY[provider]}"
+        )
 
 
 def _spec(value: Any) -> TensorSpec:

@@ -1,14 +1,48 @@
-"""One stateless pass of a batch through the nodes: what `infer`, calibration and the parity ladder share."""
+"""One pass of a batch through the nodes: what `infer`, calibration, export, evaluation and the parity ladder share.
+
+A pass alone is stateless: state is zero, windows hold the one value that is given. With a `Memory` the next pass goes on where the
+last one ended, row by row, as streams do.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from edgemm.errors import InputError
-from edgemm.host.interfaces import Runner
-from edgemm.model.graph import INPUT, ModelGraph, Node
+from edgemm.model.edge import AGE, INPUT, MASK, Edge
+from edgemm.model.graph import ModelGraph, Node
+from edgemm.runtime.feeds import NEVER, NS_PER_MS, may_run, nothing, recognised, write_members
+from edgemm.tensors import TensorSpec
+
+Arrays = dict[str, np.ndarray]
+
+
+class BatchRunner(Protocol):
+    """As much of a runner as a pass needs."""
+
+    inputs: Sequence[TensorSpec]
+    outputs: Sequence[TensorSpec]
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Outputs in declared order."""
+        ...
+
+
+@dataclass
+class Memory:
+    """What one pass leaves to the next: for each row of the batch the state of a stream.
+
+    Attributes:
+        state: node -> graph input -> array.
+        windows: (source, window's count, place) -> values so far, oldest first.
+    """
+
+    state: dict[str, Arrays] = field(default_factory=dict)
+    windows: dict[tuple[str, int, int], list[np.ndarray]] = field(default_factory=dict)
 
 
 class SinglePass:
@@ -17,84 +51,141 @@ class SinglePass:
     Args:
         graph: the model.
         runners: graph name -> runner.
-        tensors: input name -> adapter-ready batch; absent inputs are left out.
+        tensors: `input.<name>` or, where the input has several tensors, `input.<name>.<tensor>` -> batch; absent inputs are left out.
         presence: input name -> bool `(batch,)`, for inputs that only some rows have.
         age_ms: member -> age.
+        memory: of the pass before; changed by this one.
 
     Attributes:
         feeds: node -> what its graph was given.
         values: node -> output name -> array `(batch, …)`.
-        usable: owner (`input.audio`, `audio`) -> bool `(batch,)`.
+        usable: source (`input.audio`, `audio`) -> bool `(batch,)`.
     """
 
     def __init__(
         self,
         graph: ModelGraph,
-        runners: Mapping[str, Runner],
+        runners: Mapping[str, BatchRunner],
         tensors: Mapping[str, np.ndarray],
         *,
         presence: Mapping[str, np.ndarray] | None = None,
         age_ms: Mapping[str, float] | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._graph = graph
         self._runners = runners
         self._inputs = tensors
         self._age_ms = age_ms or {}
+        self._memory = memory
         self.batch = len(next(iter(tensors.values()))) if tensors else 1
-        self.feeds: dict[str, dict[str, np.ndarray]] = {}
-        self.values: dict[str, dict[str, np.ndarray]] = {}
-        self.usable: dict[str, np.ndarray] = {}
-        for name, tensor in tensors.items():
+        self.feeds: dict[str, Arrays] = {}
+        self.values: dict[str, Arrays] = {}
+        self.usable: Arrays = {}
+        for key, tensor in tensors.items():
             if len(tensor) != self.batch:
-                raise InputError(f"input '{name}' has a batch of {len(tensor)}, the inputs before it {self.batch}")
+                raise InputError(f"'{key}' has a batch of {len(tensor)}, the inputs before it {self.batch}")
+            name = key.split(".")[1]
             self.usable[f"{INPUT}.{name}"] = (presence or {}).get(name, np.ones(self.batch, bool))
         for node in graph.nodes:
             self._step(node)
 
-    def outputs(self) -> dict[str, np.ndarray]:
-        """The model's outputs, without those whose inputs were absent."""
-        found = {}
-        for name, output in self._graph.outputs.items():
-            owner, _, tensor = output.edge.partition(".")
-            if owner in self.values:
-                found[name] = self.values[owner][tensor]
-        return found
+    def outputs(self) -> dict[str, Arrays]:
+        """Output -> tensor of its kind -> array `(batch, …)`, without those whose inputs were absent."""
+        return {
+            name: {tensor: self.values[edge.owner][edge.output] for tensor, edge in output.reads.items()}
+            for name, output in self._graph.outputs.items()
+            if all(source in self.values for source in output.sources)
+        }
 
     def _step(self, node: Node) -> None:
-        present = [owner in self.usable for owner in node.owners()]
-        if not all(present) and not (node.presence and any(present)):
+        concerned = node.members if node.presence else node.sources
+        if not may_run(node, [source in self.usable for source in concerned]):
             return
         runner = self._runners[node.graph]
-        feeds = self.feeds[node.name] = self._feeds(node, runner)
-        outputs = runner.run(feeds)
-        self.values[node.name] = dict(zip((spec.name for spec in runner.outputs), outputs, strict=True))
+        feeds = self.feeds[node.name] = self._feeds(node, {spec.name: spec for spec in runner.inputs})
+        outputs = dict(zip((spec.name for spec in runner.outputs), runner.run(feeds), strict=True))
+        self.values[node.name] = outputs
         self.usable[node.name] = self._usable(node)
+        if self._memory is not None and node.state:
+            self._memory.state[node.name] = {name: outputs[output] for output, name in node.state.items()}
 
     def _usable(self, node: Node) -> np.ndarray:
-        if node.presence:
-            usable: np.ndarray = self.feeds[node.name][node.presence].sum(axis=1) > 0
-        else:
-            usable = np.logical_and.reduce([self.usable[owner] for owner in node.owners()])
+        concerned = node.members if node.presence else node.sources
+        absent = np.zeros(self.batch, bool)
+        columns = [self.usable.get(source, absent) for source in concerned]
+        usable = np.array([may_run(node, row) for row in zip(*columns, strict=True)])
         if node.usable:
-            recognised = self.values[node.name][node.usable].reshape(self.batch, -1)
-            usable = np.logical_and(usable, recognised.any(axis=1))
+            usable &= [recognised(row) for row in self.values[node.name][node.usable]]
         return usable
 
-    def _feeds(self, node: Node, runner: Runner) -> dict[str, np.ndarray]:
-        specs = {spec.name: spec for spec in runner.inputs}
+    def _feeds(self, node: Node, specs: Mapping[str, TensorSpec]) -> Arrays:
         feeds = {}
         for name, edge in node.reads.items():
-            owner, _, tensor = edge.partition(".")
-            found = self._inputs.get(tensor) if owner == INPUT else self.values.get(owner, {}).get(tensor)
-            if found is None:
-                found = np.zeros(specs[name].with_batch(self.batch), specs[name].dtype)
-            feeds[name] = found
-        if node.presence:
-            columns = [self.usable.get(member, np.zeros(self.batch, bool)) for member in node.members]
-            feeds[node.presence] = np.stack(columns, axis=1).astype(np.float32)
-        if node.age:
-            ages = [self._age_ms.get(member, 0.0) for member in node.members]
-            feeds[node.age] = np.tile(np.array(ages, np.float32), (self.batch, 1))
+            found = self._read(edge)
+            feeds[name] = nothing(specs[name], self.batch) if found is None else found
+        if node.presence or node.age:
+            presence, ages = self._members(node)
+            feeds |= {name: rows for name, rows in ((node.presence, presence), (node.age, ages)) if name}
         for name in node.state.values():
-            feeds[name] = np.zeros(specs[name].with_batch(self.batch), specs[name].dtype)
+            kept = None if self._memory is None else self._memory.state.get(node.name, {}).get(name)
+            feeds[name] = nothing(specs[name], self.batch) if kept is None else kept
         return feeds
+
+    def _members(self, node: Node) -> tuple[np.ndarray, np.ndarray]:
+        """Presence and age `(batch, M)`."""
+        presence, ages = np.zeros((2, self.batch, len(node.members)), np.float32)
+        absent = np.zeros(self.batch, bool)
+        for row in range(self.batch):
+            ages_ns = [
+                int(self._age_ms.get(member, 0.0) * NS_PER_MS) if self.usable.get(member, absent)[row] else NEVER
+                for member in node.members
+            ]
+            write_members(ages_ns, presence[row], ages[row])
+        return presence, ages
+
+    def _read(self, edge: Edge) -> np.ndarray | None:
+        """What an edge carries, or None where its source is absent."""
+        if edge.from_input:
+            found = self._inputs.get(f"{INPUT}.{edge.output}" + (f".{edge.tensor}" if edge.tensor else ""))
+        else:
+            found = self.values.get(edge.owner, {}).get(edge.output)
+        if found is None or edge.window is None:
+            return found
+        return self._window(edge, found)
+
+    def _window(self, edge: Edge, newest: np.ndarray) -> np.ndarray:
+        """The last part of an edge's past: values, mask or ages; what a pass knows of time is order only, so ages are 0."""
+        assert edge.window is not None
+        count = edge.window.count
+        past: list[np.ndarray] = []
+        if self._memory is not None:
+            key = (f"{edge.source}.{edge.output}.{edge.tensor}", count, 0)
+            past = self._memory.windows.setdefault(key, [])
+            if not past or past[-1] is not newest:
+                past.append(newest)
+                del past[:-count]
+        values = past or [newest]
+        if edge.part == AGE:
+            return np.zeros((self.batch, count), np.float32)
+        if edge.part == MASK:
+            mask = np.zeros((self.batch, count), bool)
+            mask[:, count - len(values) :] = True
+            return mask
+        window = np.zeros((self.batch, count, *newest.shape[1:]), newest.dtype)
+        window[:, count - len(values) :] = np.stack(values, axis=1)
+        return window
+
+
+def input_tensors(graph: ModelGraph, arrays: Mapping[str, Sequence[np.ndarray]]) -> Arrays:
+    """Name the tensors of inputs as edges do: input name -> its arrays in order, to `input.<name>` or `input.<name>.<tensor>` -> array."""
+    named: Arrays = {}
+    for name, parts in arrays.items():
+        specs = graph.inputs[name].tensors
+        for spec, array in zip(specs, parts, strict=True):
+            named[tensor_key(name, spec.name, len(specs))] = array
+    return named
+
+
+def tensor_key(name: str, tensor: str, count: int = 2) -> str:
+    """How an input's tensor is named in a pass and in test vectors."""
+    return f"{INPUT}.{name}" if count == 1 else f"{INPUT}.{name}.{tensor}"

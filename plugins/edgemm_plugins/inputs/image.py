@@ -6,62 +6,90 @@ the scale, as Pillow's BILINEAR). It knows nothing of normalisation, which is in
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from edgemm.errors import InputError
-from edgemm.inputs.declarations import Image
+from edgemm.inputs.kind import InputKind, Tensors, check_choice, check_positive, not_this
+from edgemm.tensors import BATCH, TensorSpec
 
 _Taps = tuple[tuple[int, int, np.ndarray], ...]
 _UINT8 = np.dtype(np.uint8)
+_EXPECTED = "a frame as a numpy array, uint8 RGB (height, width, 3) or grey (height, width)"
+_CAMERA = (480, 640)  # a usual camera's frame
 
 
-class ImageAdapter:
-    """uint8 RGB `(height, width, 3)`, or grey `(height, width)`, to uint8 `(1, H, W, 3)`.
+@dataclass(frozen=True)
+class Image(InputKind):
+    """A camera's frame, uint8 RGB `(height, width, 3)` or grey `(height, width)`, of any size, made this one's.
 
-    A frame that has the model's size already is not copied: the result is a view of it.
+    A frame that has this size already is not copied: graphs read it in place.
+
+    Attributes:
+        fit: `crop` the centre to this aspect ratio, `letterbox` it with black, or `stretch`.
     """
 
-    def __init__(self, name: str, spec: Image) -> None:
-        self.name = name
-        self.spec = spec
-        self.tensor = spec.tensor
-        self._size = (spec.height, spec.width, 3)
+    kind: ClassVar[str] = "image"
+    height: int
+    width: int
+    fit: str = "crop"
 
-    def convert(self, raw: Any) -> np.ndarray:
+    def __post_init__(self) -> None:
+        check_positive(self, "height", "width")
+        check_choice(self, "fit", ("crop", "letterbox", "stretch"))
+
+    @property
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """uint8 `(batch, height, width, 3)`, RGB."""
+        return (TensorSpec("image", "uint8", (BATCH, self.height, self.width, 3)),)
+
+    def convert(self, raw: Any) -> Tensors:
         """One frame to the tensor.
 
         Raises:
             InputError: for another type, dtype or number of axes.
         """
-        if type(raw) is not np.ndarray or raw.dtype != _UINT8:
-            raise InputError(self._expected(raw))
-        if raw.shape == self._size:
-            return raw[np.newaxis]
+        return (self.fitted(raw)[np.newaxis],)
+
+    def fitted(self, raw: Any) -> np.ndarray:
+        """One frame as uint8 `(height, width, 3)`; a view of `raw` where it has that size."""
+        if not isinstance(raw, np.ndarray) or raw.dtype != _UINT8:
+            raise not_this(_EXPECTED, raw)
+        height, width = self.height, self.width
+        if raw.shape == (height, width, 3):
+            return raw
         if raw.ndim == 2:
             raw = np.broadcast_to(raw[:, :, np.newaxis], (*raw.shape, 3))
         if raw.ndim != 3 or raw.shape[2] != 3 or 0 in raw.shape:
-            raise InputError(self._expected(raw))
-        height, width = self.spec.height, self.spec.width
-        if self.spec.fit == "crop":
+            raise not_this(_EXPECTED, raw)
+        if self.fit == "crop":
             raw = _centre_crop(raw, height / width)
-        if self.spec.fit != "letterbox":
-            return resize(raw, height, width)[np.newaxis]
+        if self.fit != "letterbox":
+            return resize(raw, height, width)
         scale = min(height / raw.shape[0], width / raw.shape[1])
         inner = resize(raw, max(1, round(raw.shape[0] * scale)), max(1, round(raw.shape[1] * scale)))
-        frame = np.zeros((1, *self._size), np.uint8)
+        frame = np.zeros((height, width, 3), np.uint8)
         top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
-        frame[0, top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+        frame[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
         return frame
 
-    def _expected(self, raw: Any) -> str:
-        got = f"{raw.dtype} {list(raw.shape)}" if isinstance(raw, np.ndarray) else type(raw).__name__
-        return (
-            f"input '{self.name}': expected a frame as a numpy array, uint8 RGB (height, width, 3) or grey (height, width); "
-            f"got {got}"
-        )
+    def draw(self, count: int, generator: np.random.Generator) -> Tensors:
+        """Noise."""
+        return (generator.integers(0, 256, (count, self.height, self.width, 3), dtype=np.uint8),)
+
+    def example(self, generator: np.random.Generator) -> Any:
+        """A frame as a usual camera has it."""
+        return generator.integers(0, 256, (*_CAMERA, 3), dtype=np.uint8)
+
+    def prepared(self, *tensors: Any) -> Any:
+        """uint8 NHWC to float NCHW in [0, 1]; cast first, as compilers take bytes only into a cast."""
+        return tensors[0].float().permute(0, 3, 1, 2) * (1 / 255)
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"{self.width} x {self.height} RGB, {self.fit}"
 
 
 def resize(frame: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,0 +1,69 @@
+"""Declarations of inputs and outputs as tables, and back: what a model.toml and a manifest carry.
+
+A table names its kind; every other key is a field of that kind's dataclass. It knows nothing of what the kinds mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from edgemm.errors import SpecError
+from edgemm.host.named import Provider, class_of_kind
+
+T = TypeVar("T")
+INPUTS, OUTPUTS = "input", "output"
+
+
+def declaration_from_table(
+    role: str, table: Mapping[str, Any], where: str, provider: Provider | None = None
+) -> Any:
+    """Make a declaration of an input or output from a table such as `[inputs.NAME]` of a model.toml.
+
+    Args:
+        role: `input` or `output`.
+        provider: who brings the kind, where that is known: then nothing else is loaded.
+
+    Raises:
+        SpecError: the kind is missing, a key unknown or a value wrong; the message names the key.
+        UnknownNameError, PluginError, MissingDependencyError: the kind is not to be had here.
+    """
+    options = dict(table)
+    kind = options.pop("kind", None)
+    if not isinstance(kind, str):
+        raise SpecError(f"{where}: kind is missing, such as kind = \"{'image' if role == INPUTS else 'classes'}\"; see 'edgemm plugins --kind {role}'")
+    made = class_of_kind(role, kind, provider)
+    known = [item.name for item in fields(made)]
+    unknown = [key for key in options if key not in known]
+    article = "an" if kind[0] in "aeiou" else "a"
+    has = f"{article} {kind} {role} has: {', '.join(known) or 'no keys'}"
+    if unknown:
+        raise SpecError(f"{where}: unknown key '{unknown[0]}'; {has}")
+    try:
+        return made(**{key: _frozen(value) for key, value in options.items()})
+    except TypeError as error:
+        raise SpecError(f"{where}: {error}; {has}") from None
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from None
+
+
+def table_from_declaration(declaration: Any) -> dict[str, Any]:
+    """The inverse, ready for JSON and TOML."""
+    table = {"kind": declaration.kind}
+    for item in fields(declaration):
+        table[item.name] = _plain(getattr(declaration, item.name))
+    return table
+
+
+def _frozen(value: Any) -> Any:
+    """Lists become tuples, as frozen dataclasses hold them."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value

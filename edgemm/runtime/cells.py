@@ -1,0 +1,243 @@
+"""Cells: what is held of each input and each node of one stream, since when, and whether it may be used.
+
+A cell is a cache of one: the newest values of an edge's source. Versions and changes count upwards and are compared, never
+subtracted from a clock: a reader remembers which version it has seen, so nobody has to be told. It knows nothing of when nodes run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edgemm.errors import InputError
+from edgemm.inputs.kind import InputKind, Tensors
+from edgemm.model.edge import Window
+from edgemm.runners.values import HostValue, Value
+
+NEVER = -1
+NS_PER_MS = 1_000_000
+_LONG_AGO = -(2**62)
+
+
+class Cell:
+    """What readers read, and what results report.
+
+    Attributes:
+        values: one per tensor of the source; the arrays are overwritten, the values may be swapped (double buffering).
+        captured_ns: capture time of what is held; `NEVER` while that is not usable.
+        version: grows whenever something arrived or was lost.
+        changes: grows only when what arrived differs from what was there.
+        reason: why it is not usable.
+        watchers: called with the capture time after each arrival; windows listen here.
+        made_of: whether what it was computed from may still be used at a time; None for what was not computed.
+    """
+
+    __slots__ = (
+        "captured_ns", "changes", "made_of", "reason", "reported", "stale_after_ns", "valid_for_ns", "values", "version", "watchers",
+    )  # fmt: skip
+
+    def __init__(self, values: tuple[Value, ...], stale_after_ms: float = 1000.0, valid_for_ms: float = 0.0) -> None:
+        self.values = values
+        self.captured_ns = NEVER
+        self.version = 0
+        self.changes = 0
+        self.reported = 0  # the version that the result before was made of
+        self.reason = ""
+        self.stale_after_ns = int(stale_after_ms * NS_PER_MS)
+        self.valid_for_ns = int(valid_for_ms * NS_PER_MS)
+        self.watchers: tuple[Callable[[int], None], ...] = ()
+        self.made_of: Callable[[int], bool] | None = None
+
+    def age_ns(self, now_ns: int) -> int:
+        """Age of what may be used at `now_ns`, or `NEVER`. What was captured after `now_ns` is of age 0."""
+        captured_ns = self.captured_ns
+        if captured_ns == NEVER:
+            return NEVER
+        age_ns = now_ns - captured_ns
+        if age_ns <= 0:
+            return 0
+        if self.valid_for_ns and age_ns > self.valid_for_ns:
+            return NEVER
+        return age_ns
+
+    def stands(self, now_ns: int) -> bool:
+        """Whether it may be used, and what it was computed from too."""
+        return self.age_ns(now_ns) != NEVER and (self.made_of is None or self.made_of(now_ns))
+
+    def publish(self, captured_ns: int) -> None:
+        """Say that something new is held."""
+        self.captured_ns = captured_ns
+        self.version += 1
+        self.changes += 1
+        for watcher in self.watchers:
+            watcher(captured_ns)
+
+    def withdraw(self, reason: str, *, news: bool = False) -> None:
+        """Say that nothing usable is held any more: news if there was something, or if a run has just found nothing."""
+        if news or self.captured_ns != NEVER:
+            self.captured_ns = NEVER
+            self.version += 1
+            self.changes += 1
+        self.reason = reason
+
+    def refresh(self, captured_ns: int) -> None:
+        """What is held was captured again, unchanged: its age starts anew."""
+        if self.captured_ns != NEVER:
+            self.captured_ns = captured_ns
+
+    def report(self, now_ns: int) -> tuple[int, bool, str]:
+        """For a result: (age or NEVER, whether it served a result before, why it is absent)."""
+        age_ns = self.age_ns(now_ns)
+        served_before = self.version == self.reported
+        self.reported = self.version
+        if age_ns == NEVER:
+            return NEVER, False, self.reason or ("expired" if self.captured_ns != NEVER else "")
+        return age_ns, served_before, ""
+
+    def clear(self) -> None:
+        """Forget what is held."""
+        self.version += 1
+        self.changes += 1
+        self.captured_ns, self.reason = NEVER, ""
+
+
+class InputCell(Cell):
+    """One input of the model: its feed, and the newest tensors.
+
+    Attributes:
+        late: values refused because something newer had come before.
+        ended: why nothing more will come; "" while something may.
+        compare: whether some reader runs on change, so that values are compared.
+        keep: whether some reader reads later than at the push, so that what the feed only lends is copied.
+        refreshed: cells whose content is captured again when this input says the same again.
+    """
+
+    __slots__ = ("_compared", "compare", "ended", "feed", "keep", "kind", "late", "name", "newest_ns", "refreshed")
+
+    def __init__(self, name: str, kind: InputKind) -> None:
+        super().__init__(tuple(HostValue(np.zeros(spec.with_batch(1), spec.dtype), fixed=False) for spec in kind.tensors))
+        self.name = name
+        self.kind = kind
+        self.feed = kind.open_feed()
+        self.newest_ns = _LONG_AGO
+        self.late = 0
+        self.ended = ""
+        self.compare = False
+        self.keep = False
+        self.refreshed: list[Cell] = []
+        self._compared: Any = None
+
+    def accepts(self, captured_ns: int) -> bool:
+        """Whether a value of that time is not late; a late one is counted."""
+        if captured_ns < self.newest_ns:
+            self.late += 1
+            return False
+        return True
+
+    def repeats(self, raw: Any, captured_ns: int) -> bool:
+        """Take a value that says again what is held; False where it does not, or where nobody cares."""
+        if not self.compare:
+            return False
+        if self.captured_ns == NEVER or not _same(raw, self._compared):
+            # its owner may change an array in place, so what is compared with must be a copy
+            self._compared = raw.copy() if isinstance(raw, np.ndarray) else raw
+            return False
+        self.captured_ns = captured_ns
+        self.version += 1  # an arrival, not a change
+        for watcher in self.watchers:
+            watcher(captured_ns)
+        for cell in self.refreshed:
+            cell.refresh(captured_ns)
+        return True
+
+    def convert(self, raw: Any, captured_ns: int) -> Any:
+        """What the feed makes of a value: (tensors, capture time) for each that it completes.
+
+        Raises:
+            InputError: it does not fit; the message names the input.
+        """
+        try:
+            return self.feed.push(raw, captured_ns)
+        except InputError as error:
+            self._compared = None
+            raise InputError(f"input '{self.name}': {error}") from None
+
+    def take(self, tensors: Tensors, captured_ns: int) -> None:
+        """Hold new tensors."""
+        for value, tensor in zip(self.values, tensors):  # noqa: B905 - the hot path
+            if not self.keep:
+                value.array = tensor  # type: ignore[misc]
+            elif value.array.base is None and value.array.shape == tensor.shape:
+                np.copyto(value.array, tensor)
+            else:
+                value.array = tensor.copy()  # type: ignore[misc]
+        self.publish(captured_ns)
+
+    def clear(self) -> None:
+        """Forget everything, also what the feed has of the past."""
+        super().clear()
+        self.newest_ns, self.ended, self._compared = _LONG_AGO, "", None
+        self.feed.reset()
+        for value, spec in zip(self.values, self.kind.tensors, strict=True):
+            value.array = np.zeros(spec.with_batch(1), spec.dtype)  # type: ignore[misc]
+
+
+class WindowCell(Cell):
+    """The newest values of another cell, oldest first, with a mask and ages: what an edge with a window reads.
+
+    A mirrored ring buffer: every value is written twice, one window apart, so that the newest ones are always one contiguous view.
+    `values` are, per tensor of the source, the window `(1, count, …)`, then the mask bool `(1, count)` and the ages in ms `(1, count)`.
+    """
+
+    __slots__ = ("_ages", "_count", "_mask", "_rings", "_stamps", "_written", "source")
+
+    def __init__(self, source: Cell, window: Window) -> None:
+        self._count = window.count
+        self.source = source
+        arrays = [value.array for value in source.values]
+        self._rings = [np.zeros((2 * window.count, *array.shape[1:]), array.dtype) for array in arrays]
+        self._stamps = [NEVER] * window.count
+        self._mask = np.zeros((1, window.count), bool)
+        self._ages = np.zeros((1, window.count), np.float32)
+        self._written = 0
+        views = tuple(HostValue(ring[np.newaxis, : window.count], fixed=False) for ring in self._rings)
+        super().__init__((*views, HostValue(self._mask), HostValue(self._ages)))
+        self.stale_after_ns = source.stale_after_ns
+        self.valid_for_ns = min((ns for ns in (int(window.ms * NS_PER_MS), source.valid_for_ns) if ns), default=0)
+        source.watchers = (*source.watchers, self._append)
+
+    def _append(self, captured_ns: int) -> None:
+        count, slot = self._count, self._written % self._count
+        for ring, value, view in zip(self._rings, self.source.values, self.values, strict=False):
+            ring[slot] = ring[slot + count] = value.array[0]
+            view.array = ring[np.newaxis, slot + 1 : slot + 1 + count]  # type: ignore[misc]
+        self._stamps[slot] = captured_ns
+        self._written += 1
+        self.publish(captured_ns)
+
+    def align(self, now_ns: int) -> None:
+        """Bring mask and ages up to a time; called before a node reads the window."""
+        limit_ns = self.valid_for_ns
+        for place in range(self._count):
+            stamp = self._stamps[(self._written + place) % self._count]
+            age_ns = max(0, now_ns - stamp)
+            there = stamp != NEVER and not (limit_ns and age_ns > limit_ns)
+            self._mask[0, place] = there
+            self._ages[0, place] = age_ns / NS_PER_MS if there else 0.0
+
+    def clear(self) -> None:
+        """Forget every value."""
+        super().clear()
+        self._stamps = [NEVER] * self._count
+        self._written = 0
+        for ring, view in zip(self._rings, self.values, strict=False):
+            ring[:] = 0
+            view.array = ring[np.newaxis, : self._count]  # type: ignore[misc]
+
+
+def _same(value: Any, other: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return isinstance(other, np.ndarray) and np.array_equal(value, other)
+    return bool(value == other)

@@ -1,0 +1,327 @@
+"""When nodes run: the schedule of one stream, on the thread of whoever pushes into it.
+
+This is the one place where nodes are scheduled; the threaded stream pushes into it too. Its hot path binds inputs without copying, writes
+into buffers that last, and neither logs, validates nor calls anything that nobody asked for. Time is the caller's: capture times
+in ns on any monotonic clock. What a node does is its step's; who is present is said in `feeds`.
+
+    push      a value arrives: deadlines before it are answered first, then what it sets off runs, in the graph's order
+    advance   time passes: nodes that run at a rate, deadline by deadline
+    resume    a loop goes on by one step; perception comes first, so whoever drives a stream calls this when nothing is due
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any
+
+from edgemm.errors import UnknownNameError
+from edgemm.model.edge import INPUT, Window
+from edgemm.outputs.results import ABSENT, LIVE, STALE, InputState, Result, Timings
+from edgemm.runtime.cells import NEVER, NS_PER_MS, Cell, InputCell, WindowCell
+from edgemm.runtime.steps import Loop, Once, make_windows, step_for
+
+if TYPE_CHECKING:
+    from edgemm.model.graph import ModelGraph
+    from edgemm.outputs.kind import OutputKind
+
+_Answer = tuple[str, tuple[tuple[str, Once, int], ...]]
+_Row = tuple[int, bool, str]
+
+
+class Live:
+    """One stream through a model. Not thread-safe: one thread pushes.
+
+    Arrays that are pushed are read in place and must stay unchanged until the next push of the same input; what results hold is the
+    caller's own. A node that fails is quarantined: it is absent with the reason, tried again later, and the others go on.
+
+    Args:
+        graph: the model.
+        runners: graph name -> runner; several streams may share them.
+        clock: what time it is where the caller gives none.
+        on_failure: called with a node's name and its error when it fails; must return at once.
+
+    Attributes:
+        inputs, steps: what each input holds and what each node does; for profiles, a stream needs neither.
+        recent: timings of the newest results.
+    """
+
+    def __init__(
+        self,
+        graph: ModelGraph,
+        runners: Mapping[str, Any],
+        *,
+        clock: Callable[[], int] = monotonic_ns,
+        on_failure: Callable[[str, Exception], None] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._on_failure = on_failure
+        self.inputs = {name: InputCell(name, kind) for name, kind in graph.inputs.items()}
+        self.steps: dict[str, Once] = {}
+        self._make_steps(graph, runners)
+        steps = tuple(self.steps.values())
+        depends = _dependencies(self.inputs, steps)
+        self._depends = depends
+        untimed = tuple(step for step in steps if not step.period_ns)
+        self._plans = {name: tuple(step for step in untimed if name in depends[step]) for name in self.inputs}
+        self._untimed = untimed
+        self._after = {step: tuple(s for s in untimed if step in depends[s]) for step in steps if step.loops}
+        self._ticking = tuple(step for step in steps if step.period_ns)
+        self._with_ticks = tuple(s for s in steps if s.period_ns or any(ticker in depends[s] for ticker in self._ticking))
+        self._loops = tuple(step for step in steps if isinstance(step, Loop))
+        self._failing: list[Once] = []
+        self._answers = self._answers_of(graph)
+        self._kinds: dict[str, OutputKind] = {name: output.kind for name, output in graph.outputs.items()}
+        self._final = tuple(step for step in steps if step.answers and not step.loops)
+        self._rows = [(name, self._row_cell(name)) for name in self.inputs]
+        self._sequence = 0
+        self.recent: deque[Timings] = deque(maxlen=4096)
+
+    @property
+    def late(self) -> dict[str, int]:
+        """Input -> values refused because something newer had been pushed before."""
+        return {name: cell.late for name, cell in self.inputs.items()}
+
+    @property
+    def failing(self) -> dict[str, str]:
+        """Node -> why it is quarantined."""
+        return {step.node.name: step.error for step in self._failing}
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The loops that have more to do."""
+        return tuple(step.node.name for step in self._loops if step.running)
+
+    def push(self, name: str, value: Any, captured_ns: int | None = None) -> Result | None:
+        """Take one frame, block of sound or text, and run what it sets off.
+
+        Args:
+            name: the input.
+            value: what the input's kind takes.
+            captured_ns: when it was captured (of a sound: its first sample); now, by this stream's clock, if not given.
+
+        Returns:
+            The newest result that this made, or None while the policy says not yet.
+
+        Raises:
+            UnknownNameError: the model has no such input.
+            InputError: the value does not fit; the stream goes on as if it had not come.
+        """
+        cell = self.inputs.get(name)
+        if cell is None:
+            raise UnknownNameError("input", name, self.inputs)
+        if captured_ns is None:
+            captured_ns = self._clock()
+        if not cell.accepts(captured_ns):
+            return None
+        result = self._tick_before(captured_ns) if self._ticking else None
+        plan = self._plans[name]
+        if cell.repeats(value, captured_ns):
+            result = self._run_due(plan, captured_ns) or result
+        else:
+            for tensors, at_ns in cell.convert(value, captured_ns):
+                cell.take(tensors, at_ns)
+                result = self._run_due(plan, at_ns) or result
+        cell.newest_ns = captured_ns
+        return result
+
+    def tick(self, now_ns: int | None = None) -> Result:
+        """Answer now, whatever has come so far: runs the nodes that give outputs, and those that run at a rate; no loop."""
+        now_ns = self._clock() if now_ns is None else now_ns
+        started_ns = monotonic_ns()
+        for step in self._with_ticks or self._final:
+            if not step.loops:
+                self._run(step, now_ns)
+        return self.answer(now_ns, started_ns)
+
+    def advance(self, now_ns: int) -> Iterator[Result]:
+        """Run every node that is due at its rate up to `now_ns`; yields a result per deadline."""
+        while self._ticking:
+            deadline_ns = min(step.due_ns for step in self._ticking)
+            if deadline_ns > now_ns or deadline_ns == NEVER:
+                return
+            yield self._run_deadline(deadline_ns)
+
+    def resume(self, now_ns: int | None = None) -> Result | None:
+        """One step of the loop that has waited longest, and of what reads it; a result if an output changed.
+
+        Returns None at once where no loop is running (see `running`).
+        """
+        loop = min((loop for loop in self._loops if loop.running), key=lambda loop: loop.resumed, default=None)
+        if loop is None:
+            return None
+        now_ns = self._clock() if now_ns is None else now_ns
+        started_ns = monotonic_ns()
+        loop.resumed = started_ns
+        try:
+            loop.resume()
+        except Exception as error:  # a runner's: the loop is over, the stream is not
+            self._quarantine(loop, now_ns, error)
+        else:
+            self._release(loop)
+        result = self._run_due(self._after[loop], now_ns, started_ns)
+        return result or (self.answer(now_ns, started_ns) if loop.answers else None)
+
+    def start(self, now_ns: int) -> None:
+        """Let rates count from `now_ns`, also when no packet has come."""
+        for step in self._ticking:
+            step.schedule(now_ns)
+
+    @property
+    def due_ns(self) -> int | None:
+        """When the next node is due at its rate; None without one."""
+        return min((step.due_ns for step in self._ticking if step.due_ns != NEVER), default=None)
+
+    def end(self, name: str, reason: str = "ended") -> None:
+        """Say that an input will deliver nothing more; what it delivered last ages as usual."""
+        if name not in self.inputs:
+            raise UnknownNameError("input", name, self.inputs)
+        self.inputs[name].ended = reason
+
+    def reset(self, name: str | None = None) -> None:
+        """Forget one input, or everything: state, embeddings and windows."""
+        if name is not None and name not in self.inputs:
+            raise UnknownNameError("input", name, self.inputs)
+        names = [name] if name else list(self.inputs)
+        cleared: list[Cell] = [self.inputs[each] for each in names]
+        for cell in cleared:
+            cell.clear()
+        for step in self.steps.values():
+            if self._depends[step].intersection(names):
+                step.reset()
+                cleared.append(step.cell)
+        for window in self._windows:
+            if window.source in cleared:
+                window.clear()
+        self._failing = [step for step in self._failing if step.failures]
+
+    def answer(self, at_ns: int, started_ns: int) -> Result:
+        """A result of what the nodes hold, without running any."""
+        tensors = {}
+        partial = ()
+        for name, reads in self._answers:
+            for _, step, _ in reads:
+                if step.cell.captured_ns == NEVER or step.skipped or not step.stands(at_ns):
+                    break
+            else:
+                tensors[name] = {tensor: step.cell.values[place].array[0].copy() for tensor, step, place in reads}
+        if self._loops:
+            partial = tuple(name for name, reads in self._answers if any(s.loops and s.running for _, s, _ in reads))  # type: ignore[attr-defined]
+        rows = [cell.report(at_ns) for _, cell in self._rows]
+        timings = Timings(at_ns, started_ns, monotonic_ns())
+        self.recent.append(timings)
+        self._sequence += 1
+        return Result(tensors, self._kinds, rows, self._states, timings, self._sequence - 1, partial)
+
+    def _make_steps(self, graph: ModelGraph, runners: Mapping[str, Any]) -> None:
+        cells: dict[tuple[str, Window | None], Cell] = {(f"{INPUT}.{name}", None): c for name, c in self.inputs.items()}
+        for node in graph.nodes:
+            make_windows(node, cells)
+            step = self.steps[node.name] = step_for(node, graph, runners[node.graph], cells)
+            cells[node.name, None] = step.cell
+            if node.trigger.name == "change":
+                for cell in step.cells:
+                    if isinstance(cell, InputCell):
+                        cell.refreshed.append(step.cell)
+        self._windows = tuple(cell for cell in cells.values() if isinstance(cell, WindowCell))
+
+    def _answers_of(self, graph: ModelGraph) -> list[_Answer]:
+        answers = []
+        for name, output in graph.outputs.items():
+            reads = []
+            for tensor, edge in output.reads.items():
+                step, place = self.steps[edge.owner], graph.tensor_index(edge)
+                step.answers = tuple(dict.fromkeys((*step.answers, place)))
+                reads.append((tensor, step, place))
+            answers.append((name, tuple(reads)))
+        return answers
+
+    def _tick_before(self, captured_ns: int) -> Result | None:
+        """In pushed mode time moves with what is pushed: the newest deadline before it is answered first."""
+        result = None
+        for step in self._ticking:
+            if step.due_ns == NEVER:
+                step.schedule(captured_ns)
+            elif step.due_ns <= captured_ns:
+                step.skip_to(captured_ns)
+                result = self._run_deadline(step.due_ns)
+        return result
+
+    def _run_deadline(self, deadline_ns: int) -> Result:
+        started_ns = monotonic_ns()
+        for step in self._with_ticks:
+            if step.period_ns:
+                if step.due_ns == deadline_ns:
+                    step.due_ns += step.period_ns
+                    self._run(step, deadline_ns)
+            elif step.due():
+                self._run(step, deadline_ns)
+        return self.answer(deadline_ns, started_ns)
+
+    def _run_due(self, plan: tuple[Once, ...], now_ns: int, started_ns: int = 0) -> Result | None:
+        """Run the steps of `plan` that are due; a result if one of them gives an output."""
+        answered = False
+        if self._failing:  # a quarantine may be over for something that nothing new has reached
+            plan = self._untimed
+        for step in plan:
+            if step.due() or (step.retry_ns != NEVER and now_ns >= step.retry_ns):
+                started_ns = started_ns or monotonic_ns()
+                self._run(step, now_ns)
+                if step.answers and step.cell.version and not step.loops:  # once it could answer, silence is worth telling too
+                    answered = True
+        return self.answer(now_ns, started_ns) if answered else None
+
+    def _run(self, step: Once, now_ns: int) -> None:
+        try:
+            step.run(now_ns)
+        except Exception as error:  # a runner's, whatever it is: this node is absent for a while, the others go on
+            self._quarantine(step, now_ns, error)
+        else:
+            if self._failing:
+                self._release(step)
+
+    def _quarantine(self, step: Once, now_ns: int, error: Exception) -> None:
+        step.fail(now_ns, error)
+        if step not in self._failing:
+            self._failing.append(step)
+        if self._on_failure is not None:
+            self._on_failure(step.node.name, error)
+
+    def _release(self, step: Once) -> None:
+        if not step.failures and step in self._failing:
+            self._failing.remove(step)
+
+    def _states(self, rows: list[_Row]) -> dict[str, InputState]:
+        states = {}
+        for (name, cell), (age_ns, hit, reason) in zip(self._rows, rows, strict=True):
+            if age_ns == NEVER:
+                states[name] = InputState(ABSENT, None, False, reason or self.inputs[name].ended or "no data")
+            else:
+                state = STALE if age_ns > cell.stale_after_ns else LIVE
+                states[name] = InputState(state, age_ns / NS_PER_MS, hit, "")
+        return states
+
+    def _row_cell(self, name: str) -> Cell:
+        """Where an input's state is read: the embedding made of it, or the input itself where no encoder reads it."""
+        cell = self.inputs[name]
+        for step in self.steps.values():
+            if step.cells[0] is cell and not step.node.members and not step.answers:
+                return step.cell
+        return cell
+
+
+def _dependencies(inputs: Mapping[str, InputCell], steps: tuple[Once, ...]) -> dict[Once, set[Any]]:
+    """Step -> the inputs (by name) and steps whose news can reach it."""
+    by_source: dict[str, Any] = {step.node.name: step for step in steps}
+    found: dict[Once, set[Any]] = {}
+    for step in steps:
+        reached: set[Any] = set()
+        for source in step.node.sources:
+            name = source.removeprefix(f"{INPUT}.")
+            if source in by_source:
+                reached |= {by_source[source], *found[by_source[source]]}
+            else:
+                reached.add(name)
+        found[step] = reached
+    return found

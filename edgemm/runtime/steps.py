@@ -1,0 +1,357 @@
+"""Steps: what a node does when it is due, in one stream. `Once` runs its graph; `Loop` runs it again and again, a step at a time.
+
+A step reads cells and writes one. It knows its trigger and policy, which say whether it is due, but not what else is: that is the
+schedule's. What it may read is decided in `feeds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from edgemm.errors import EdgeMMError
+from edgemm.model.edge import AGE, MASK, Edge, Window
+from edgemm.model.graph import ModelGraph, Node
+from edgemm.model.rules import FINISH, Until
+from edgemm.runners.values import HostValue, Value, bind
+from edgemm.runtime.cells import NEVER, Cell, InputCell, WindowCell
+from edgemm.runtime.feeds import may_run, recognised, write_members
+
+FIRST_RETRY_NS, LAST_RETRY_NS = 100_000_000, 10_000_000_000
+Sources = Mapping[tuple[str, Window | None], Cell]
+
+
+class NotFiniteError(EdgeMMError):
+    """A node computed NaN or infinity where the model answers."""
+
+
+class Once:
+    """One node of one stream: when it is due its graph runs once.
+
+    Attributes:
+        node: what it is a step of.
+        cell: what it holds; others read it.
+        cells: what it reads, once each; rules are asked about these.
+        skipped: whether the last attempt did not run, because what it reads was not there.
+        answers: places of its outputs that the model's outputs read; NaN there is a failure.
+        failures: attempts that failed in a row.
+        retry_ns: when it is tried again after a failure; `NEVER` while it works.
+        error: why the last attempt failed; "" once one has succeeded.
+    """
+
+    loops = False
+
+    def __init__(self, node: Node, graph: ModelGraph, runner: Any, sources: Sources) -> None:
+        self.node = node
+        self.trigger = node.trigger
+        self.period_ns = node.trigger.period_ns
+        self.due_ns = NEVER
+        self.answers: tuple[int, ...] = ()
+        self.skipped = True
+        self.failures = 0
+        self.error = ""
+        self.retry_ns = NEVER
+        self.cells = tuple(sources[key] for key in node.windows)
+        self._marks = [0] * len(self.cells)
+        self._policy = node.policy.bound([source for source, _ in node.windows])
+        self._windows = tuple(cell for cell in self.cells if isinstance(cell, WindowCell))
+        self._by_name: dict[str, Cell] = {}
+        for (source, _), cell in zip(node.windows, self.cells, strict=True):
+            self._by_name.setdefault(source, cell)
+        self._members = tuple(self._by_name[member] for member in node.members)
+        self._bound = bind(runner)
+        self._links = [(name, sources[edge.source, edge.window], _place(edge, graph)) for name, edge in node.reads.items()]
+        self._linked: list[object] = [None] * len(self._links)
+        self._presence = np.zeros((1, len(self._members)), np.float32)
+        self._age = np.zeros((1, len(self._members)), np.float32)
+        if node.presence:
+            self._bound.feed(node.presence, self._presence)
+        if node.age:
+            self._bound.feed(node.age, self._age)
+        self._make_outputs()
+        self.cell = Cell(self._visible, node.stale_after_ms, node.valid_for_ms)
+        self.cell.made_of = self.stands
+        self._usable = node.outputs.index(node.usable) if node.usable else -1
+
+    def _make_outputs(self) -> None:
+        """Outputs that must outlive the next run are double-buffered; state is kept apart from what others see.
+
+        A holding node writes where nobody reads (`_spare`) and swaps only what was usable. State is double-buffered always: a run reads the
+        one and writes the other. Who reads a buffer that never changes has bound it once.
+        """
+        node, new_outputs = self.node, self._bound.new_outputs
+        self._visible = self._spare = new_outputs()
+        self._state = [(node.outputs.index(output), name) for output, name in node.state.items()]
+        self._state_now = {place: self._visible[place] for place, _ in self._state}
+        self._state_next: dict[int, Value] = {}
+        if self._state:
+            others = new_outputs()
+            self._state_next = {place: others[place] for place, _ in self._state}
+        if node.hold:
+            # what is held must survive further steps of the state, so there it is a copy of its own
+            self._visible, self._spare = (
+                tuple(HostValue(v.array.copy()) if place in self._state_now else v for place, v in enumerate(new_outputs()))
+                for _ in range(2)
+            )
+
+    def due(self) -> bool:
+        """Whether the rules say that it runs now."""
+        return self._policy.due(self.trigger, self.cells, self._marks)
+
+    def schedule(self, now_ns: int) -> None:
+        """Set the first deadline after `now_ns`: whole periods of the clock."""
+        if self.due_ns == NEVER:
+            self.due_ns = (now_ns // self.period_ns + 1) * self.period_ns
+
+    def skip_to(self, now_ns: int) -> None:
+        """Leave out deadlines, so that the next is the last one up to `now_ns`."""
+        self.due_ns += (now_ns - self.due_ns) // self.period_ns * self.period_ns
+
+    def stands(self, now_ns: int) -> bool:
+        """Whether something of what its answer was computed from may still be used."""
+        if self._members:
+            return any(member.age_ns(now_ns) != NEVER for member in self._members)
+        return all(cell.stands(now_ns) for cell in self.cells)
+
+    def run(self, now_ns: int) -> None:
+        """Run the graph on what its cells hold; `skipped` afterwards if they hold nothing usable.
+
+        Raises:
+            Exception: whatever the runner raises; the schedule then calls `fail`.
+        """
+        captured_ns = self.prepare(now_ns)
+        if captured_ns == NEVER:
+            return
+        self._bind()
+        outputs = self._next_outputs()
+        self._bound.run(outputs)
+        self.finish(outputs, captured_ns)
+
+    def prepare(self, now_ns: int) -> int:
+        """Remember what is seen, align what is read; the capture time of the answer to come, or NEVER if it cannot run."""
+        marks, mark = self._marks, self.trigger.mark
+        for index, cell in enumerate(self.cells):
+            marks[index] = mark(cell)
+        self.skipped = True
+        if now_ns < self.retry_ns:  # quarantined after a failure
+            return NEVER
+        for window in self._windows:
+            window.align(now_ns)
+        captured_ns = self._align(now_ns) if self._members else self._oldest_first(now_ns)
+        self.skipped = captured_ns == NEVER
+        if self.skipped and not self.node.hold:  # what it was made of is gone: so is what it made
+            self.cell.withdraw("what it reads is absent")
+        return captured_ns
+
+    def finish(self, outputs: tuple[Value, ...], captured_ns: int) -> None:
+        """Take what a run wrote into `outputs`: state advances, and what is usable is published."""
+        if self.answers:
+            self._expect_finite(outputs)
+        if self._state:
+            self._state_now, self._state_next = self._state_next, self._state_now
+        if self.failures:
+            self.failures, self.error, self.retry_ns = 0, "", NEVER
+        cell = self.cell
+        if self._usable >= 0 and not recognised(outputs[self._usable].array):
+            if self.node.hold:
+                cell.reason = "nothing recognised"
+                return
+            cell.withdraw("nothing recognised", news=True)
+            cell.values = outputs
+            return
+        cell.reason = ""
+        if self.node.hold:
+            self._publish_held(outputs)
+        else:
+            cell.values = outputs
+        cell.publish(captured_ns)
+
+    def fail(self, now_ns: int, error: Exception) -> None:
+        """Quarantine: absent with the reason, and tried again only after a while, which doubles with each failure in a row."""
+        self.failures += 1
+        self.error = f"{type(error).__name__}: {error}"
+        self.retry_ns = now_ns + min(LAST_RETRY_NS, FIRST_RETRY_NS << min(self.failures - 1, 16))
+        self.skipped = True
+        self.cell.withdraw(f"failed: {self.error}", news=True)
+
+    def reset(self) -> None:
+        """Forget outputs, state and failures."""
+        self.cell.clear()
+        self.skipped = True
+        self.failures, self.error, self.retry_ns = 0, "", NEVER
+        for values in (self._visible, self._spare):
+            _clear(values)
+        for states in (self._state_now, self._state_next):
+            _clear(tuple(states.values()))
+
+    def _oldest_first(self, now_ns: int) -> int:
+        """Capture time of the answer to come, of a node without presence: that of the first thing it reads."""
+        if not may_run(self.node, [cell.age_ns(now_ns) != NEVER for cell in self.cells]):
+            return NEVER
+        return self.cells[0].captured_ns
+
+    def _align(self, now_ns: int) -> int:
+        """Fill presence and age; capture time of the answer to come, which is now, or NEVER if the node cannot run."""
+        policy = self._policy
+        ages_ns = [member.age_ns(now_ns) for member in self._members]
+        if policy.selective:
+            ages_ns = [
+                age_ns if policy.admits(member, self.cells) else NEVER
+                for member, age_ns in zip(self._members, ages_ns, strict=True)
+            ]
+        present = write_members(ages_ns, self._presence[0], self._age[0])
+        if not self.node.presence and self._oldest_first(now_ns) == NEVER:
+            return NEVER
+        return now_ns if present else NEVER
+
+    def _bind(self) -> None:
+        """Rebind what lies elsewhere than at this node's last run."""
+        linked = self._linked
+        for index, (name, cell, place) in enumerate(self._links):
+            value = cell.values[place]
+            if value.fixed:
+                if value is not linked[index]:
+                    linked[index] = value
+                    self._bound.link(name, value)
+            else:
+                array = value.array
+                if array is not linked[index]:
+                    linked[index] = array
+                    self._bound.feed(name, array)
+        for place, name in self._state:
+            self._bound.link(name, self._state_now[place])
+
+    def _next_outputs(self) -> tuple[Value, ...]:
+        """Where the next run writes: the spare buffer of a holding node, and the state that is not read by this run."""
+        if not self._state:
+            return self._spare
+        return tuple(self._state_next.get(index, value) for index, value in enumerate(self._spare))
+
+    def _publish_held(self, outputs: tuple[Value, ...]) -> None:
+        """Make what was written visible, and what was visible the spare."""
+        for place, _ in self._state:
+            np.copyto(self._spare[place].array, outputs[place].array)
+        self._visible, self._spare = self._spare, self._visible
+        self.cell.values = self._visible
+
+    def _expect_finite(self, outputs: tuple[Value, ...]) -> None:
+        for place in self.answers:
+            array = outputs[place].array
+            if array.dtype.kind != "f":
+                continue
+            # a dot product with itself is the fastest look at every number, but may overflow where nothing is wrong
+            flat = array.reshape(-1)
+            if (array.itemsize < 4 or not isfinite(flat.dot(flat))) and not np.isfinite(flat).all():
+                name = self.node.outputs[place]
+                raise NotFiniteError(f"output '{name}' of node '{self.node.name}' is not finite (NaN or infinity)")
+
+
+class Loop(Once):
+    """A node that runs until one of its outputs says stop: started by news, then one step per call of `resume`.
+
+    Every step publishes, so what has been said so far is partial until the loop is done. State starts at zero with each start.
+
+    Attributes:
+        running: whether it has more to do.
+        steps: done since its start.
+        resumed: when it last went on, so that several loops take turns.
+    """
+
+    loops = True
+
+    def __init__(self, node: Node, graph: ModelGraph, runner: Any, sources: Sources) -> None:
+        super().__init__(node, graph, runner, sources)
+        trigger = node.trigger
+        assert isinstance(trigger, Until)
+        self._stop = node.outputs.index(trigger.stop)
+        self._limit = trigger.limit
+        self._finish_first = trigger.on_news == FINISH
+        self._captured_ns = NEVER
+        self._snapshot: dict[str, np.ndarray] = {}
+        self.running = False
+        self.steps = 0
+        self.resumed = 0
+
+    def due(self) -> bool:
+        """Whether it starts now; a loop that finishes first is not due while it runs."""
+        return not (self.running and self._finish_first) and super().due()
+
+    def run(self, now_ns: int) -> None:
+        """Start, or start again with what has changed; the steps come with `resume`."""
+        self._captured_ns = self.prepare(now_ns)
+        self.running = self._captured_ns != NEVER
+        self.steps = 0
+        if self.running:
+            _clear(tuple(self._state_now.values()))
+            self._bind_reads()
+
+    def resume(self) -> None:
+        """Run one step.
+
+        Raises:
+            Exception: whatever the runner raises; the schedule then calls `fail`.
+        """
+        for place, name in self._state:
+            self._bound.link(name, self._state_now[place])
+        outputs = self._next_outputs()
+        self._bound.run(outputs)
+        self.steps += 1
+        self.finish(outputs, self._captured_ns)
+        done = bool(outputs[self._stop].array.any())
+        self.running = not done and not (self._limit and self.steps >= self._limit)
+
+    def fail(self, now_ns: int, error: Exception) -> None:
+        """A loop that fails is over; news starts it again."""
+        super().fail(now_ns, error)
+        self.running = False
+
+    def reset(self) -> None:
+        """Forget everything, and stop."""
+        super().reset()
+        self.running = False
+        self.steps = 0
+
+    def _bind_reads(self) -> None:
+        """Read in place what restarts the loop when it changes; copy what must stay as it was at the start."""
+        if not self._finish_first:
+            self._bind()
+            return
+        for name, cell, place in self._links:
+            self._snapshot[name] = cell.values[place].array.copy()
+            self._bound.feed(name, self._snapshot[name])
+
+
+def step_for(node: Node, graph: ModelGraph, runner: Any, sources: Sources) -> Once:
+    """The step of a node, by its trigger."""
+    return (Loop if isinstance(node.trigger, Until) else Once)(node, graph, runner, sources)
+
+
+def make_windows(node: Node, cells: dict[tuple[str, Window | None], Cell]) -> None:
+    """Make the windows that a node reads, where no other node has, and tell inputs how they are read."""
+    for source, window in node.windows:
+        if window is not None and (source, window) not in cells:
+            cells[source, window] = WindowCell(cells[source, None], window)
+    # a feed may lend its buffer only to who reads it within the push
+    late_reader = len(node.windows) > 1 or bool(node.trigger.period_ns) or isinstance(node.trigger, Until)
+    for source, window in node.windows:
+        cell = cells[source, None]
+        if window is not None:
+            continue
+        if isinstance(cell, InputCell):
+            cell.keep = cell.keep or (cell.feed.borrowed and late_reader)
+            cell.compare = cell.compare or (node.trigger.name == "change" and not cell.feed.borrowed)
+
+
+def _place(edge: Edge, graph: ModelGraph) -> int:
+    """Which of a cell's values an edge reads; a window's mask and ages come after its tensors."""
+    if edge.part in (MASK, AGE):
+        return -2 if edge.part == MASK else -1
+    return graph.tensor_index(edge)
+
+
+def _clear(values: tuple[Value, ...]) -> None:
+    for value in values:
+        value.clear()
