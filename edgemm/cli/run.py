@@ -79,6 +79,7 @@ def inputs_from_words(words: list[str]) -> dict[str, str]:
 def run(arguments: argparse.Namespace) -> int:
     """Stream until every input has ended, the time is over, the reader of the output left, or Ctrl-C."""
     import edgemm
+    from edgemm.host.entries import SinkEntry
     from edgemm.host.plugin_host import default_host
     from edgemm.runtime.model import check_inputs
 
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     with edgemm.open(arguments.bundle, variant=arguments.variant, trust_engines=arguments.trust_engines) as model:
         check_inputs(model, inputs)
         name = "json_lines" if arguments.json else "terminal"
-        sink = default_host().load("sink", name)(model, {"title": model.name})
+        sink = default_host().load(SinkEntry, name)(model, {"title": model.name})
         with edgemm.stream(
             model,
             inputs,

@@ -35,25 +35,27 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class EncoderEntry(Entry):
+class ConfiguredEntry(Entry):
+    """A part of a model: `config` names the pydantic model that checks its options in model.toml."""
+
+    config: str = ""
+
+
+@dataclass(frozen=True)
+class EncoderEntry(ConfiguredEntry):
     """`factory(config, input) -> nn.Module` with `forward(x) -> tokens (B, T, d), valid (B, T)`."""
 
     modality: str = ""
-    config: str = ""
 
 
 @dataclass(frozen=True)
-class FusionEntry(Entry):
+class FusionEntry(ConfiguredEntry):
     """`factory(config, inputs, width) -> nn.Module` with `forward(tokens, valid, presence, age_ms) -> (B, d)`."""
 
-    config: str = ""
-
 
 @dataclass(frozen=True)
-class HeadEntry(Entry):
+class HeadEntry(ConfiguredEntry):
     """`factory(config, width) -> nn.Module` with `forward(f) -> (B, …)`."""
-
-    config: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class SourceEntry(Entry):
 
 @dataclass(frozen=True)
 class SinkEntry(Entry):
-    """`factory(model, options) -> edgemm.host.interfaces.Sink`."""
+    """`factory(model, options) -> edgemm.streaming.interfaces.Sink`."""
 
 
 @dataclass(frozen=True)
@@ -121,4 +123,4 @@ class CommandEntry(Entry):
 
 @dataclass(frozen=True)
 class ObserverEntry(Entry):
-    """`factory() -> edgemm.host.interfaces.Observer`."""
+    """`factory() -> edgemm.streaming.interfaces.Observer`."""

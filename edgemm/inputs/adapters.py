@@ -34,7 +34,8 @@ def make_adapter(name: str, spec: InputSpec) -> Adapter:
         return TextAdapter(name, spec)
     if spec.adapter == "tensor":
         return TensorAdapter(name, spec)
+    from edgemm.host.entries import AdapterEntry
     from edgemm.host.plugin_host import default_host
 
-    made: Adapter = default_host().load("adapter", spec.adapter)(**spec.options)
+    made: Adapter = default_host().load(AdapterEntry, spec.adapter)(**spec.options)
     return made

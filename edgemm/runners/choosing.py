@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.manifest import Variant
 from edgemm.errors import BundleError, EdgeMMError, MissingDependencyError, UsageError
+from edgemm.host.entries import RunnerEntry
 from edgemm.host.interfaces import Runner, RunnerFit
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 
@@ -101,8 +102,8 @@ def _runner(bundle: Bundle, variant: Variant, graph: str, content: bytes, thread
 
     host = default_host()
     suffix = variant.files[graph].rpartition(".")[2]
-    for registered in host.entries("runner").values():
-        if suffix in getattr(registered.entry, "formats", ()):
+    for registered in host.entries(RunnerEntry).values():
+        if suffix in registered.entry.formats:
             factory = host.resolve(registered, registered.entry.factory)
             options = {"graph": graph, "variant": variant, "record": bundle.manifest.graphs[graph]}
             try:
@@ -121,10 +122,10 @@ def _fit(variant: Variant) -> RunnerFit:
 
     host = default_host()
     suffixes = {path.rpartition(".")[2] for path in variant.files.values()}
-    for registered in host.entries("runner").values():
-        if getattr(registered.entry, "fit", "") and suffixes <= set(getattr(registered.entry, "formats", ())):
+    for registered in host.entries(RunnerEntry).values():
+        if registered.entry.fit and suffixes <= set(registered.entry.formats):
             try:
-                found: RunnerFit = host.resolve(registered, registered.entry.fit)(variant)  # type: ignore[attr-defined]
+                found: RunnerFit = host.resolve(registered, registered.entry.fit)(variant)
             except EdgeMMError as error:
                 found = RunnerFit(problem=str(error).splitlines()[0])
             return found
