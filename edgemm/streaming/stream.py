@@ -17,11 +17,12 @@ from types import TracebackType
 from typing import Any
 
 from edgemm.errors import EdgeMMError, SourceError, UsageError
-from edgemm.host.interfaces import Observer, Packet, Sink, Source
+from edgemm.host.interfaces import Packet, Source
 from edgemm.outputs.results import Result
 from edgemm.runtime.model import Model, check_inputs
 from edgemm.runtime.model import open as open_bundle
 from edgemm.streaming.channels import Limits, Mailbox
+from edgemm.streaming.interfaces import Observer, Sink
 from edgemm.streaming.outlets import Outlet
 from edgemm.streaming.sources import sources_from_inputs
 
