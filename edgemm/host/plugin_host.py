@@ -114,7 +114,6 @@ class PluginHost:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._collected: dict[type[Entry], dict[str, Registered[Any]]] = {}
-        self._settings: list[Mapping[str, Any]] = []
 
     def discover(self) -> PluginHost:
         """Load every installed plugin; our own distribution first, so that nobody can take over its names."""
@@ -144,8 +143,6 @@ class PluginHost:
         self.plugins[name] = distribution
         self._collected.clear()
         self._report_unknown_hooks(plugin, name, distribution)
-        for settings in self._settings:
-            self._configure(name, settings)
         return True
 
     def entries(self, record: type[E]) -> Mapping[str, Registered[E]]:
@@ -199,12 +196,6 @@ class PluginHost:
                 f"{who} of {registered.distribution} could not load '{reference}': {_describe(error)}"
             ) from error
 
-    def configure(self, settings: Mapping[str, Any]) -> None:
-        """Tell every plugin, also those that register later, the settings."""
-        self._settings.append(settings)
-        for name in tuple(self.plugins):
-            self._configure(name, settings)
-
     def first_result(self, hook: str, **arguments: Any) -> Any:
         """Ask a `firstresult` hook, one implementation at a time; None when nobody answers."""
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
@@ -225,15 +216,6 @@ class PluginHost:
             self._fail(point.name, distribution, "import", _describe(error), error)
             return
         self.register(plugin, point.name, distribution)
-
-    def _configure(self, plugin: str, settings: Mapping[str, Any]) -> None:
-        """Tell one plugin; pluggy's own replay would stop at the first that raises."""
-        for implementation in self._manager.hook.edgemm_configure.get_hookimpls():
-            if implementation.plugin_name == plugin:
-                try:
-                    implementation.function(*([settings] if implementation.argnames else []))
-                except (Exception, SystemExit) as error:
-                    self._fail_once(plugin, "edgemm_configure", error)
 
     def _unregister(self, name: str) -> None:
         try:

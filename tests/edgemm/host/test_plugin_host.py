@@ -288,29 +288,6 @@ def test_an_unknown_name_lists_the_known_and_the_nearest():
     assert "depth.cnn, imu.gru" in str(caught.value)
 
 
-def test_settings_reach_plugins_that_register_late():
-    seen = []
-
-    class Late:
-        @staticmethod
-        @edgemm.hookimpl
-        def edgemm_configure(settings):
-            seen.append(dict(settings))
-
-    class Raising:
-        @staticmethod
-        @edgemm.hookimpl
-        def edgemm_configure():
-            raise ValueError("no settings, please")
-
-    host = PluginHost(only=[])
-    host.register(Raising, "raising")
-    host.configure({"quiet": True})
-    host.register(Late, "late")
-    assert seen == [{"quiet": True}]
-    assert [(failure.plugin, failure.stage) for failure in host.failures] == [("raising", "edgemm_configure")]
-
-
 def test_a_deciding_hook_that_raises_is_recorded_and_the_next_is_asked():
     def decides(answer):
         class Deciding:
