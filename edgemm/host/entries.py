@@ -105,10 +105,17 @@ class RunnerEntry(Entry):
     `content` is the file's bytes, already compared with its hash; `options` are `graph` (its name), `variant` and `record` (what the
     manifest says of the two). `fit(variant) -> edgemm.host.interfaces.RunnerFit` says, loading nothing, whether this machine could run it; it is what
     makes a runner eligible when nobody asked for a variant by name.
+
+    Attributes:
+        formats: endings of the files that it runs, without the dot; no file of another ending reaches it.
+        fit: "module:attribute" of the function above; "" runs only what is asked for by name.
+        native: running such a file runs code that came with it (an engine, a shared library), so that it is loaded only from a bundle that the
+            caller trusts. False is for formats that are data, whoever wrote them, and only if the runner refuses what would load anything else.
     """
 
     formats: tuple[str, ...] = ()
     fit: str = ""
+    native: bool = True
 
 
 @dataclass(frozen=True)
