@@ -33,6 +33,7 @@ _LAZY = {
     "TaskEntry": "edgemm.host.entries",
     "Tensor": "edgemm.inputs.declarations",
     "Text": "edgemm.inputs.declarations",
+    "Trust": "edgemm.bundle.trust",
     "build": "edgemm.exporting.build",
     "doctor": "edgemm.machine.doctor",
     "evaluate": "edgemm.training.evaluate",
@@ -69,6 +70,7 @@ __all__ = [
     "TaskEntry",
     "Tensor",
     "Text",
+    "Trust",
     "__version__",
     "build",
     "doctor",
@@ -85,6 +87,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from edgemm.bundle.trust import Trust
     from edgemm.checking.verify import verify
     from edgemm.errors import EdgeMMError
     from edgemm.exporting.build import build

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from edgemm.bundle.manifest import Manifest
 from edgemm.bundle.strict import dataclass_from_json
+from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import BundleError, UsageError
 from edgemm.uris import redact
 
@@ -28,18 +29,21 @@ class Bundle:
 
     Attributes:
         path: the folder or zip.
+        trust: what the caller trusts it with, for whatever loads its files.
         manifest: what it says of itself.
         id: SHA-256 of the manifest, hexadecimal.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, trust: Trust = UNTRUSTED) -> None:
         self.path = Path(path)
+        self.trust = trust
         self._read_member = _reader(self.path)
         text = self._read_member(MANIFEST, _MANIFEST_LIMIT_BYTES)
         self.id = hashlib.sha256(text).hexdigest()
         recorded = self._read_member(DIGEST, 1024).decode("ascii", "replace").split()
         if recorded[:1] != [self.id]:
             raise BundleError(f"{self.path}: {MANIFEST} does not match {DIGEST}: one of them was changed; {_ADVICE}")
+        trust.check_id(self.id, self.path)
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:

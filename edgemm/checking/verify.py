@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgemm.bundle.files import Bundle
+from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.checking.parity import GATES, Parity, compare
 from edgemm.checking.vectors import load_vectors
 from edgemm.errors import BundleError, EdgeMMError
@@ -57,19 +58,19 @@ class Verification:
         return "\n".join(lines)
 
 
-def verify(bundle: str | Path, *, trust_engines: bool = False) -> Verification:
+def verify(bundle: str | Path, *, trust: Trust = UNTRUSTED) -> Verification:
     """Check every hash, then run the test vectors through every variant that this machine can run.
 
     Engines that are not trusted, or whose runner is not here, are checked by the ONNX graphs they were compiled from, unoptimised, on the CPU.
 
     Args:
         bundle: folder or zip.
-        trust_engines: as in `open`.
+        trust: as in `open`.
 
     Raises:
-        BundleError: a file is missing, truncated or changed.
+        BundleError: a file is missing, truncated or changed, or it is not the bundle that `trust` names.
     """
-    opened = Bundle(bundle)
+    opened = Bundle(bundle, trust)
     found = Verification(str(bundle), opened.id, files=opened.check_all())
     vectors = load_vectors(opened)
     graph = opened.manifest.model
@@ -80,7 +81,7 @@ def verify(bundle: str | Path, *, trust_engines: bool = False) -> Verification:
     for key, variant in opened.manifest.variants.items():
         runners: Mapping[str, Runner]
         try:
-            runners = Model(opened, variant=key, trust_engines=trust_engines).runners
+            runners = Model(opened, variant=key).runners
         except EdgeMMError as error:
             found.skipped[key] = str(error)
             sources = variant.sources or variant.files

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edgemm.cli.printing import print_json
+from edgemm.cli.trust import add_trust_arguments, trust_from_arguments
 
 EXAMPLES = """\
 Engines belong to one GPU and one version of TensorRT, so a Jetson compiles its own, with the TensorRT that JetPack brings. The
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("bundle", metavar="BUNDLE", type=Path)
     parser.add_argument("--device", metavar="NAME", help="see 'edgemm devices' (default: what this machine is)")
+    add_trust_arguments(parser, engines=False)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -30,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Build, and print what was made."""
     import edgemm
 
-    report = edgemm.build(arguments.bundle, device=arguments.device)
+    report = edgemm.build(arguments.bundle, device=arguments.device, trust=trust_from_arguments(arguments))
     if arguments.json:
         print_json(report.to_json())
     else:

@@ -45,12 +45,13 @@ def find_command(name: str) -> Command:
     """
     if COMMANDS.get(name, ("", PLUGIN))[1] != PLUGIN:
         return cast(Command, importlib.import_module(COMMANDS[name][1]))
+    from edgemm.host.entries import CommandEntry
     from edgemm.host.plugin_host import default_host
 
     host = default_host()
-    if name in host.entries("command"):
-        return cast(Command, host.load("command", name))
-    raise UnknownNameError("command", name, {*COMMANDS, *host.entries("command")}, "see 'edgemm --help'")
+    if name in host.entries(CommandEntry):
+        return cast(Command, host.load(CommandEntry, name))
+    raise UnknownNameError("command", name, {*COMMANDS, *host.entries(CommandEntry)}, "see 'edgemm --help'")
 
 
 def overview() -> Iterator[str]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edgemm.cli.printing import print_json
+from edgemm.cli.trust import add_trust_arguments, trust_from_arguments
 
 EXAMPLES = """\
 The cases and their bars come from the task that the model was trained on: all inputs, every subset of them, and what it must
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variant", default="auto", help="of a bundle: a target key, or a precision or device that means one"
     )
+    add_trust_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -46,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         count=arguments.count,
         seed=arguments.seed,
         variant=arguments.variant,
+        trust=trust_from_arguments(arguments),
     )
     if arguments.json:
         print_json(evaluation.as_dict())

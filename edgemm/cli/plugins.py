@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edgemm.cli.printing import print_json, print_table
-from edgemm.host.plugin_host import KINDS, PluginHost
+from edgemm.host.plugin_host import ENTRY_KINDS, EntryKind, PluginHost
 
 EXAMPLES = """\
 A broken plugin is listed with what is wrong with it, and everything else works. Nothing heavy is imported to make the list.
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.description = "List everything that plugins provide, with who provides it, and every plugin that failed."
     parser.epilog = EXAMPLES
-    parser.add_argument("--kind", choices=[*KINDS], help="list entries of this kind only")
+    parser.add_argument("--kind", choices=[*ENTRY_KINDS], help="list entries of this kind only")
     parser.add_argument("--strict", action="store_true", help="exit with 3 when a plugin failed")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """List entries, then failures."""
     host = PluginHost(strict=False).discover()
-    kinds = [arguments.kind] if arguments.kind else list(KINDS)
+    kinds = [ENTRY_KINDS[arguments.kind]] if arguments.kind else ENTRY_KINDS.values()
     entries = [record for kind in kinds for record in _records(host, kind)]
     if arguments.json:
         failures = [asdict(failure) for failure in host.failures]
@@ -44,17 +44,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 3 if arguments.strict and host.failures else 0
 
 
-def _records(host: PluginHost, kind: str) -> list[dict[str, Any]]:
+def _records(host: PluginHost, kind: EntryKind) -> list[dict[str, Any]]:
     return [
         {
-            "kind": kind,
+            "kind": kind.name,
             "name": name,
             "plugin": found.plugin,
             "distribution": found.distribution,
             "needs": list(found.entry.requires),
             "summary": found.entry.summary,
         }
-        for name, found in sorted(host.entries(kind).items())
+        for name, found in sorted(host.entries(kind.record).items())
     ]
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edgemm.cli.printing import print_json
+from edgemm.cli.trust import add_trust_arguments, trust_from_arguments
 
 EXAMPLES = """\
 Every time stands beside the same graphs run with nothing but ONNX Runtime, measured in turns in the same process: on a busy
@@ -24,11 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("bundle", metavar="BUNDLE", type=Path)
     parser.add_argument("--variant", default="auto", help="a target key, or a precision or device that means one")
-    parser.add_argument(
-        "--trust-engines",
-        action="store_true",
-        help="load the bundle's engines, which are native code: only if you trust its origin",
-    )
+    add_trust_arguments(parser)
     parser.add_argument("--runs", type=int, default=300, help="measured runs of each (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -38,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     import edgemm
 
     report = edgemm.profile(
-        arguments.bundle, variant=arguments.variant, runs=arguments.runs, trust_engines=arguments.trust_engines
+        arguments.bundle, variant=arguments.variant, runs=arguments.runs, trust=trust_from_arguments(arguments)
     )
     if arguments.json:
         print_json(report.to_json())

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgemm.cli.trust import add_trust_arguments, trust_from_arguments
 from edgemm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,11 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where an input comes from; once per input",
     )
     parser.add_argument("--variant", default="auto", help="a target key, or a precision or device that means one")
-    parser.add_argument(
-        "--trust-engines",
-        action="store_true",
-        help="load the bundle's engines, which are native code: only if you trust its origin",
-    )
+    add_trust_arguments(parser)
     parser.add_argument("--fast", action="store_true", help="read recordings as fast as they can be computed")
     parser.add_argument("--seconds", metavar="N", type=float, help="stop after N seconds")
     parser.add_argument(
@@ -79,14 +76,16 @@ def inputs_from_words(words: list[str]) -> dict[str, str]:
 def run(arguments: argparse.Namespace) -> int:
     """Stream until every input has ended, the time is over, the reader of the output left, or Ctrl-C."""
     import edgemm
+    from edgemm.host.entries import SinkEntry
     from edgemm.host.plugin_host import default_host
     from edgemm.runtime.model import check_inputs
 
     inputs = inputs_from_words(arguments.input)
-    with edgemm.open(arguments.bundle, variant=arguments.variant, trust_engines=arguments.trust_engines) as model:
+    trust = trust_from_arguments(arguments)
+    with edgemm.open(arguments.bundle, variant=arguments.variant, trust=trust) as model:
         check_inputs(model, inputs)
         name = "json_lines" if arguments.json else "terminal"
-        sink = default_host().load("sink", name)(model, {"title": model.name})
+        sink = default_host().load(SinkEntry, name)(model, {"title": model.name})
         with edgemm.stream(
             model,
             inputs,

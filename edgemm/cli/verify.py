@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edgemm.cli.printing import print_json
+from edgemm.cli.trust import add_trust_arguments, trust_from_arguments
 
 EXAMPLES = """\
 First every file is compared with its hash; then every variant that this machine can run computes the bundle's test vectors,
@@ -14,6 +15,7 @@ and its answers are compared with those that the PyTorch model gave at export. E
 examples:
   edgemm verify desk.edgemm
   edgemm verify desk.edgemm --json
+  edgemm verify desk.edgemm --expect-id 3f2a9c01b7de      is it the very bundle that was given out?
 """
 
 
@@ -24,11 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EXAMPLES
     parser.add_argument("bundle", metavar="BUNDLE", type=Path)
-    parser.add_argument(
-        "--trust-engines",
-        action="store_true",
-        help="load the bundle's engines, which are native code: only if you trust its origin",
-    )
+    add_trust_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -36,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the ladder; 1 when a rung is broken."""
     import edgemm
 
-    report = edgemm.verify(arguments.bundle, trust_engines=arguments.trust_engines)
+    report = edgemm.verify(arguments.bundle, trust=trust_from_arguments(arguments))
     if arguments.json:
         print_json(report.to_json())
     else:

@@ -12,6 +12,7 @@ from typing import Any
 
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.manifest import FileRecord, Manifest, Variant
+from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.bundle.writer import BundleWriter
 from edgemm.errors import ExportError, UsageError
 from edgemm.exporting.plan import find_exporter
@@ -55,17 +56,25 @@ def build(
     bundle: str | Path,
     *,
     device: str | None = None,
+    trust: Trust = UNTRUSTED,
     host: PluginHost | None = None,
     progress: Progress | None = None,
 ) -> BuildSummary:
     """Compile the planned variants of a bundle, for `device` or for whatever this machine can.
+
+    Args:
+        bundle: folder or zip; it is replaced.
+        device: compile only what is planned for it.
+        trust: as in `open`; no engine is loaded, so only an expected id counts.
+        host: plugins to use.
+        progress: called with (stage, done, total, note).
 
     Raises:
         UsageError: nothing is planned, or not for that device.
         ExportError: this machine cannot build it (with the reason and remedy), or the compiler refused.
     """
     host = host or default_host()
-    opened = Bundle(bundle)
+    opened = Bundle(bundle, trust)
     wanted = find_device(host, device).name if device else None
     planned = {key: plan for key, plan in opened.manifest.planned.items() if wanted in (None, plan.device)}
     if not planned:

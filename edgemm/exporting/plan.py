@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from edgemm.errors import MissingDependencyError, UnknownNameError
+from edgemm.host.entries import ExporterEntry, QuantizerEntry
 from edgemm.host.interfaces import Exporter, Quantizer
 from edgemm.host.plugin_host import PluginHost
 from edgemm.machine.profiles import PRECISIONS, DeviceProfile, find_device
@@ -70,9 +71,9 @@ def find_quantizer(host: PluginHost, backend: str, precision: str) -> Quantizer 
     """
     if precision == "fp32":
         return None
-    for name, registered in host.entries("quantizer").items():
-        if registered.entry.backend == backend and precision in registered.entry.precisions:  # type: ignore[attr-defined]
-            quantizer: Quantizer = host.load("quantizer", name)()
+    for name, registered in host.entries(QuantizerEntry).items():
+        if registered.entry.backend == backend and precision in registered.entry.precisions:
+            quantizer: Quantizer = host.load(QuantizerEntry, name)()
             return quantizer
     raise MissingDependencyError(
         f"no plugin writes {precision} graphs for {backend}; see 'edgemm plugins' for quantizers and failures"
@@ -86,11 +87,11 @@ def find_exporter(host: PluginHost, backend: str) -> Exporter:
         UnknownNameError: no plugin does.
     """
     known = {}
-    for name, registered in host.entries("exporter").items():
-        known[registered.entry.backend] = name  # type: ignore[attr-defined]
+    for name, registered in host.entries(ExporterEntry).items():
+        known[registered.entry.backend] = name
     if backend not in known:
         raise UnknownNameError("exporter backend", backend, known, "see 'edgemm plugins'")
-    exporter: Exporter = host.load("exporter", known[backend])()
+    exporter: Exporter = host.load(ExporterEntry, known[backend])()
     return exporter
 
 

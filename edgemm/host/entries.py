@@ -35,25 +35,27 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class EncoderEntry(Entry):
+class ConfiguredEntry(Entry):
+    """A part of a model: `config` names the pydantic model that checks its options in model.toml."""
+
+    config: str = ""
+
+
+@dataclass(frozen=True)
+class EncoderEntry(ConfiguredEntry):
     """`factory(config, input) -> nn.Module` with `forward(x) -> tokens (B, T, d), valid (B, T)`."""
 
     modality: str = ""
-    config: str = ""
 
 
 @dataclass(frozen=True)
-class FusionEntry(Entry):
+class FusionEntry(ConfiguredEntry):
     """`factory(config, inputs, width) -> nn.Module` with `forward(tokens, valid, presence, age_ms) -> (B, d)`."""
 
-    config: str = ""
-
 
 @dataclass(frozen=True)
-class HeadEntry(Entry):
+class HeadEntry(ConfiguredEntry):
     """`factory(config, width) -> nn.Module` with `forward(f) -> (B, …)`."""
-
-    config: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class SourceEntry(Entry):
 
 @dataclass(frozen=True)
 class SinkEntry(Entry):
-    """`factory(model, options) -> edgemm.host.interfaces.Sink`."""
+    """`factory(model, options) -> edgemm.streaming.interfaces.Sink`."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,17 @@ class RunnerEntry(Entry):
     `content` is the file's bytes, already compared with its hash; `options` are `graph` (its name), `variant` and `record` (what the
     manifest says of the two). `fit(variant) -> edgemm.host.interfaces.RunnerFit` says, loading nothing, whether this machine could run it; it is what
     makes a runner eligible when nobody asked for a variant by name.
+
+    Attributes:
+        formats: endings of the files that it runs, without the dot; no file of another ending reaches it.
+        fit: "module:attribute" of the function above; "" runs only what is asked for by name.
+        native: running such a file runs code that came with it (an engine, a shared library), so that it is loaded only from a bundle that the
+            caller trusts. False is for formats that are data, whoever wrote them, and only if the runner refuses what would load anything else.
     """
 
     formats: tuple[str, ...] = ()
     fit: str = ""
+    native: bool = True
 
 
 @dataclass(frozen=True)
@@ -121,4 +130,4 @@ class CommandEntry(Entry):
 
 @dataclass(frozen=True)
 class ObserverEntry(Entry):
-    """`factory() -> edgemm.host.interfaces.Observer`."""
+    """`factory() -> edgemm.streaming.interfaces.Observer`."""

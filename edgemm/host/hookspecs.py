@@ -1,7 +1,7 @@
 """Every hook that a plugin can implement.
 
 A plugin is a module named in the entry-point group `edgemm`. Nouns yield frozen records (`edgemm.host.entries`), verbs decide
-(the first answer that is not None wins), and `edgemm_configure` is replayed to plugins that register late:
+(the first answer that is not None wins):
 
     import edgemm
 
@@ -97,13 +97,3 @@ def edgemm_observers() -> Iterable[entries.ObserverEntry]:  # type: ignore[empty
 @hookspec(firstresult=True)
 def edgemm_detect_device(probe: Mapping[str, Any]) -> str | None:
     """Name the device profile of the machine that `probe` describes, or None."""
-
-
-@hookspec(firstresult=True)
-def edgemm_select_runner(bundle: Any, device: str, available: Iterable[str]) -> str | None:
-    """Choose among the runners `available` for a bundle on a device, or None to leave it to EdgeMM."""
-
-
-@hookspec(historic=True)
-def edgemm_configure(settings: Mapping[str, Any]) -> None:
-    """Take part in configuration before anything is collected."""

@@ -1,9 +1,12 @@
-"""Protocols at the boundaries: what EdgeMM asks of a plugin's objects, and nothing else."""
+"""Protocols at the boundaries: what EdgeMM asks of a plugin's objects, and nothing else.
+
+Names nothing of the rooms above it; what takes results is in `edgemm.streaming.interfaces`, and tasks are in `edgemm.training.task`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -12,9 +15,6 @@ from edgemm.tensors import TensorSpec
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
-
-    from edgemm.machine.profiles import DeviceProfile
-    from edgemm.outputs.results import Result
 
 
 class Encoder(Protocol):
@@ -94,20 +94,6 @@ class Source(Protocol):
         """Release the device; unblocks `packets`. May be called from another thread and more than once."""
 
 
-class Sink(Protocol):
-    """Takes results, on one thread, in order.
-
-    A view may also have `on_packet(packet)`, `on_drop(input, cause)` and `on_error(where, error)`, which are called from the stream's other
-    threads and must return at once; and an attribute `finished`, which ends the stream when it is true after a `write`.
-    """
-
-    def write(self, result: Result) -> None:
-        """Take one result. An exception mutes this sink, not the stream."""
-
-    def close(self) -> None:
-        """Flush and release."""
-
-
 class Runner(Protocol):
     """Runs one compiled graph."""
 
@@ -184,44 +170,44 @@ class ShapeRange:
     maximum: tuple[int, ...]
 
 
+class Device(Protocol):
+    """What an exporter is told of the machine to compile for; a device profile is one."""
+
+    @property
+    def name(self) -> str:
+        """As `--device` takes it."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """As people call it."""
+        ...
+
+    @property
+    def backend(self) -> str:
+        """Whose engines it runs: `onnxruntime`, `tensorrt_rtx`, `tensorrt`, or a plugin's."""
+        ...
+
+    @property
+    def compute_capability(self) -> int:
+        """Of its GPU, as 89 for 8.9; 0 without one."""
+        ...
+
+
 class Exporter(Protocol):
     """Compiles an ONNX graph for a device."""
 
     format: str
 
-    def unavailable(self, device: DeviceProfile) -> str:
+    def unavailable(self, device: Device) -> str:
         """Why this machine cannot build for `device`, with the remedy; "" when it can."""
 
     def version(self) -> str:
         """Full version of the compiler, part of the target key."""
 
-    def build(
-        self, source: Path, target: Path, *, device: DeviceProfile, shapes: Mapping[str, ShapeRange]
-    ) -> EngineRecord:
+    def build(self, source: Path, target: Path, *, device: Device, shapes: Mapping[str, ShapeRange]) -> EngineRecord:
         """Compile `source` into `target`.
 
         Raises:
             ExportError: with the compiler's own reason.
         """
-
-
-@dataclass
-class Observer:
-    """Callbacks of a running stream; override what you need. Resolved once, never called when nobody listens."""
-
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def on_start(self, inputs: Sequence[str]) -> None:
-        """The stream starts."""
-
-    def on_result(self, result: Result) -> None:
-        """A result was made."""
-
-    def on_drop(self, input: str, cause: str) -> None:
-        """A packet was dropped."""
-
-    def on_error(self, where: str, error: BaseException) -> None:
-        """A source or sink failed."""
-
-    def on_stop(self) -> None:
-        """The stream ended."""

@@ -11,13 +11,30 @@ import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import pluggy
 
 from edgemm.errors import PluginError, UnknownNameError
 from edgemm.host import hookspecs
-from edgemm.host.entries import HOOK_API, NAME, Entry
+from edgemm.host.entries import (
+    HOOK_API,
+    NAME,
+    AdapterEntry,
+    CommandEntry,
+    DeviceEntry,
+    EncoderEntry,
+    Entry,
+    ExporterEntry,
+    FusionEntry,
+    HeadEntry,
+    ObserverEntry,
+    QuantizerEntry,
+    RunnerEntry,
+    SinkEntry,
+    SourceEntry,
+    TaskEntry,
+)
 from edgemm.host.optional import is_installed, missing_message
 
 if TYPE_CHECKING:
@@ -25,21 +42,37 @@ if TYPE_CHECKING:
 
 GROUP = "edgemm"
 OURS = "edgemm"
-KINDS: Mapping[str, str] = {
-    "encoder": "edgemm_encoders",
-    "fusion": "edgemm_fusions",
-    "head": "edgemm_heads",
-    "adapter": "edgemm_adapters",
-    "task": "edgemm_tasks",
-    "source": "edgemm_sources",
-    "sink": "edgemm_sinks",
-    "exporter": "edgemm_exporters",
-    "quantizer": "edgemm_quantizers",
-    "runner": "edgemm_runners",
-    "device": "edgemm_devices",
-    "command": "edgemm_commands",
-    "observer": "edgemm_observers",
+E = TypeVar("E", bound=Entry)
+E_co = TypeVar("E_co", bound=Entry, covariant=True)
+
+
+class EntryKind(NamedTuple):
+    """What a plugin can provide: its name for people, the record that says so, and the hook that yields such records."""
+
+    name: str
+    record: type[Entry]
+    hook: str
+
+
+ENTRY_KINDS: Mapping[str, EntryKind] = {
+    kind.name: kind
+    for kind in (
+        EntryKind("encoder", EncoderEntry, "edgemm_encoders"),
+        EntryKind("fusion", FusionEntry, "edgemm_fusions"),
+        EntryKind("head", HeadEntry, "edgemm_heads"),
+        EntryKind("adapter", AdapterEntry, "edgemm_adapters"),
+        EntryKind("task", TaskEntry, "edgemm_tasks"),
+        EntryKind("source", SourceEntry, "edgemm_sources"),
+        EntryKind("sink", SinkEntry, "edgemm_sinks"),
+        EntryKind("exporter", ExporterEntry, "edgemm_exporters"),
+        EntryKind("quantizer", QuantizerEntry, "edgemm_quantizers"),
+        EntryKind("runner", RunnerEntry, "edgemm_runners"),
+        EntryKind("device", DeviceEntry, "edgemm_devices"),
+        EntryKind("command", CommandEntry, "edgemm_commands"),
+        EntryKind("observer", ObserverEntry, "edgemm_observers"),
+    )
 }
+_KIND_OF_RECORD: Mapping[type[Entry], EntryKind] = {kind.record: kind for kind in ENTRY_KINDS.values()}
 
 
 @dataclass(frozen=True)
@@ -56,10 +89,11 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Registered:
+class Registered(Generic[E_co]):
     """An entry and who provides it."""
 
-    entry: Entry
+    entry: E_co
+    kind: str
     plugin: str
     distribution: str
 
@@ -79,8 +113,7 @@ class PluginHost:
         self.plugins: dict[str, str] = {}  # name -> distribution and version
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
-        self._collected: dict[str, dict[str, Registered]] = {}
-        self._settings: list[Mapping[str, Any]] = []
+        self._collected: dict[type[Entry], dict[str, Registered[Any]]] = {}
 
     def discover(self) -> PluginHost:
         """Load every installed plugin; our own distribution first, so that nobody can take over its names."""
@@ -110,31 +143,33 @@ class PluginHost:
         self.plugins[name] = distribution
         self._collected.clear()
         self._report_unknown_hooks(plugin, name, distribution)
-        for settings in self._settings:
-            self._configure(name, settings)
         return True
 
-    def entries(self, kind: str) -> Mapping[str, Registered]:
-        """Every usable entry of a kind (see `KINDS`), by name; first registered wins, duplicates are refused."""
-        if kind not in self._collected:
-            self._collected[kind] = self._collect(kind)
-        return self._collected[kind]
+    def entries(self, record: type[E]) -> Mapping[str, Registered[E]]:
+        """Every usable entry of a kind, by name; first registered wins, duplicates are refused.
 
-    def find(self, kind: str, name: str) -> Registered:
+        Args:
+            record: the kind's record class (see `ENTRY_KINDS`); entries may be of a subclass.
+        """
+        if record not in self._collected:
+            self._collected[record] = self._collect(_kind_of(record))
+        return self._collected[record]
+
+    def find(self, record: type[E], name: str) -> Registered[E]:
         """The entry of that name.
 
         Raises:
             UnknownNameError: lists the known names and suggests the nearest.
         """
-        entries = self.entries(kind)
+        entries = self.entries(record)
         if name not in entries:
             advice = "see 'edgemm plugins'"
             if self.failures:
                 advice += f" ({len(self.failures)} plugin failure(s) recorded there)"
-            raise UnknownNameError(kind, name, entries, advice)
+            raise UnknownNameError(_kind_of(record).name, name, entries, advice)
         return entries[name]
 
-    def load(self, kind: str, name: str) -> Any:
+    def load(self, record: type[Entry], name: str) -> Any:
         """The factory of an entry.
 
         Raises:
@@ -142,10 +177,10 @@ class PluginHost:
             MissingDependencyError: it needs a package that is not installed; the message says which extra brings it.
             PluginError: it could not be imported.
         """
-        registered = self.find(kind, name)
+        registered = self.find(record, name)
         return self.resolve(registered, registered.entry.factory)
 
-    def resolve(self, registered: Registered, reference: str) -> Any:
+    def resolve(self, registered: Registered[Entry], reference: str) -> Any:
         """Import a "module:attribute" of an entry, with its provider named when that fails."""
         from edgemm.errors import MissingDependencyError
 
@@ -160,12 +195,6 @@ class PluginHost:
             raise PluginError(
                 f"{who} of {registered.distribution} could not load '{reference}': {_describe(error)}"
             ) from error
-
-    def configure(self, settings: Mapping[str, Any]) -> None:
-        """Tell every plugin, also those that register later, the settings."""
-        self._settings.append(settings)
-        for name in tuple(self.plugins):
-            self._configure(name, settings)
 
     def first_result(self, hook: str, **arguments: Any) -> Any:
         """Ask a `firstresult` hook, one implementation at a time; None when nobody answers."""
@@ -188,15 +217,6 @@ class PluginHost:
             return
         self.register(plugin, point.name, distribution)
 
-    def _configure(self, plugin: str, settings: Mapping[str, Any]) -> None:
-        """Tell one plugin; pluggy's own replay would stop at the first that raises."""
-        for implementation in self._manager.hook.edgemm_configure.get_hookimpls():
-            if implementation.plugin_name == plugin:
-                try:
-                    implementation.function(*([settings] if implementation.argnames else []))
-                except (Exception, SystemExit) as error:
-                    self._fail_once(plugin, "edgemm_configure", error)
-
     def _unregister(self, name: str) -> None:
         try:
             if self._manager.has_plugin(name):
@@ -204,9 +224,9 @@ class PluginHost:
         except (Exception, SystemExit):  # pluggy left it half registered; it is recorded as failed either way
             self._manager.set_blocked(name)
 
-    def _collect(self, kind: str) -> dict[str, Registered]:
-        collected: dict[str, Registered] = {}
-        hook = getattr(self._manager.hook, KINDS[kind])
+    def _collect(self, kind: EntryKind) -> dict[str, Registered[Any]]:
+        collected: dict[str, Registered[Any]] = {}
+        hook = getattr(self._manager.hook, kind.hook)
         for implementation in hook.get_hookimpls():  # pluggy lists the first registered first
             name = implementation.plugin_name
             distribution = self.plugins.get(name, "unknown")
@@ -220,7 +240,7 @@ class PluginHost:
                 if problem:
                     self._fail_once(name, hook.name, problem)
                 else:
-                    collected[entry.name] = Registered(entry, name, distribution)
+                    collected[entry.name] = Registered(entry, kind.name, name, distribution)
         return collected
 
     def _report_unknown_hooks(self, plugin: object, name: str, distribution: str) -> None:
@@ -247,11 +267,20 @@ def default_host() -> PluginHost:
     return PluginHost().discover()
 
 
-def _problem(entry: object, kind: str, collected: Mapping[str, Registered]) -> str:
+def _kind_of(record: type[Entry]) -> EntryKind:
+    kind = _KIND_OF_RECORD.get(record)
+    if kind is None:
+        known = ", ".join(known.__name__ for known in _KIND_OF_RECORD)
+        raise PluginError(f"no hook yields {record!r}: ask for one of the records {known}")
+    return kind
+
+
+def _problem(entry: object, kind: EntryKind, collected: Mapping[str, Registered[Any]]) -> str:
     if not isinstance(entry, Entry):
         return f"yielded {type(entry).__name__}, not an edgemm entry"
-    if type(entry).__name__ != f"{kind.capitalize()}Entry":
-        return f"yielded {type(entry).__name__} '{entry.name}' where {kind}s are collected"
+    if not isinstance(entry, kind.record):
+        given = type(entry)
+        return f"yielded {given.__module__}.{given.__name__} '{entry.name}', which is no edgemm.{kind.record.__name__}"
     if entry.api != HOOK_API:
         return f"'{entry.name}' was written for hook API {entry.api}; this EdgeMM has {HOOK_API}"
     if not isinstance(entry.name, str) or NAME.fullmatch(entry.name) is None:
@@ -261,7 +290,7 @@ def _problem(entry: object, kind: str, collected: Mapping[str, Registered]) -> s
         return f"'{entry.name}': requires must be a tuple of module names, got the text '{requires}'"
     if entry.name in collected:
         other = collected[entry.name]
-        return f"{kind} '{entry.name}' is already provided by plugin '{other.plugin}' ({other.distribution})"
+        return f"{kind.name} '{entry.name}' is already provided by plugin '{other.plugin}' ({other.distribution})"
     return ""
 
 

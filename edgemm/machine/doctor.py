@@ -251,10 +251,10 @@ print(json.dumps({'portaudio': sounddevice.get_portaudio_version()[1], 'name': d
 
 
 def _plugins() -> Iterator[Check]:
-    from edgemm.host.plugin_host import KINDS, default_host
+    from edgemm.host.plugin_host import ENTRY_KINDS, default_host
 
     host = default_host()
-    count = sum(len(host.entries(kind)) for kind in KINDS)
+    count = sum(len(host.entries(kind.record)) for kind in ENTRY_KINDS.values())
     yield Check("plugins", "loaded", OK, f"{len(host.plugins)} plugins with {count} entries")
     for failure in host.failures:
         remedy = f"update or remove {failure.distribution.partition(' ')[0]}"

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from edgemm.errors import ExportError, PluginError
+from edgemm.host.entries import DeviceEntry
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -91,7 +92,7 @@ def profile_from_table(table: Mapping[str, Any], where: str) -> DeviceProfile:
 def profiles(host: PluginHost) -> dict[str, DeviceProfile]:
     """Every registered device profile, by name."""
     found = {}
-    for name, registered in host.entries("device").items():
+    for name, registered in host.entries(DeviceEntry).items():
         package, _, path = registered.entry.factory.partition(":")
         text = files(package).joinpath(path).read_text(encoding="utf-8")
         found[name] = profile_from_table(tomllib.loads(text), f"{package}/{path}")

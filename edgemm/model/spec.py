@@ -31,6 +31,7 @@ else:  # pragma: no cover
     import tomli as tomllib
 
 if TYPE_CHECKING:
+    from edgemm.host.entries import ConfiguredEntry
     from edgemm.host.plugin_host import PluginHost
 
 __all__ = ["Component", "InputSpec", "ModelSpec", "graph_from_spec", "spec_from_file", "spec_from_text"]
@@ -218,7 +219,9 @@ def graph_from_spec(spec: ModelSpec) -> ModelGraph:
     return ModelGraph(spec.model.name, inputs, (*nodes, fusion), outputs)
 
 
-def options_of(component: Component, where: tuple[str, ...], kind: str, host: PluginHost, text: str) -> tuple[Any, Any]:
+def options_of(
+    component: Component, where: tuple[str, ...], record: type[ConfiguredEntry], host: PluginHost, text: str
+) -> tuple[Any, Any]:
     """The factory of a component's plugin, and its checked options.
 
     Raises:
@@ -226,9 +229,9 @@ def options_of(component: Component, where: tuple[str, ...], kind: str, host: Pl
         MissingDependencyError, PluginError: it cannot be loaded.
         SpecError: an option is wrong; the message names the key and the line.
     """
-    registered = host.find(kind, component.use)
+    registered = host.find(record, component.use)
     factory = host.resolve(registered, registered.entry.factory)
-    reference = registered.entry.config  # type: ignore[attr-defined]
+    reference = registered.entry.config
     if not reference:
         return factory, component.options
     try:

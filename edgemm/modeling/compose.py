@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from edgemm.errors import EdgeMMError, PluginError, SpecError
+from edgemm.host.entries import ConfiguredEntry, EncoderEntry, FusionEntry, HeadEntry
 from edgemm.host.plugin_host import PluginHost, default_host
 from edgemm.model.graph import INPUT, ModelGraph
 from edgemm.model.spec import Component, ModelSpec, graph_from_spec, options_of
@@ -32,9 +33,9 @@ class ComposedModel(nn.Module):
         for name, component in (*spec.encoders.items(), *((table.name, table) for table in spec.node)):
             if not component.share:
                 self.encoders[name] = self._encoder(name, component, host)
-        self.fusion = _made(host, "fusion", spec.fusion, ("fusion",), spec, spec.encoder_names, width)
+        self.fusion = _made(host, FusionEntry, spec.fusion, ("fusion",), spec, spec.encoder_names, width)
         self.heads = nn.ModuleDict(
-            {name: _made(host, "head", head, ("heads", name), spec, width) for name, head in spec.heads.items()}
+            {name: _made(host, HeadEntry, head, ("heads", name), spec, width) for name, head in spec.heads.items()}
         )
 
     @property
@@ -49,7 +50,8 @@ class ComposedModel(nn.Module):
         read = next((edge[len(INPUT) + 1 :] for edge in node.reads.values() if edge.startswith(f"{INPUT}.")), "")
         if not read:
             raise SpecError(f"node '{name}' must read at least one input of the model")
-        return _made(host, "encoder", component, ("encoders", name), self.spec, self.graph.inputs[read])
+        component = _with_width(component, self.spec.model.width, host)
+        return _made(host, EncoderEntry, component, ("encoders", name), self.spec, self.graph.inputs[read])
 
 
 class FusionGraph(nn.Module):
@@ -81,10 +83,15 @@ def compose(spec: ModelSpec, host: PluginHost | None = None) -> ComposedModel:
 
 
 def _made(
-    host: PluginHost, kind: str, component: Component, where: tuple[str, ...], spec: ModelSpec, *arguments: Any
+    host: PluginHost,
+    record: type[ConfiguredEntry],
+    component: Component,
+    where: tuple[str, ...],
+    spec: ModelSpec,
+    *arguments: Any,
 ) -> nn.Module:
-    width = spec.model.width
-    factory, options = options_of(_with_width(component, kind, width, host), where, kind, host, spec.text)
+    factory, options = options_of(component, where, record, host, spec.text)
+    kind = host.find(record, component.use).kind
     try:
         module = factory(options, *arguments)
     except EdgeMMError:
@@ -96,12 +103,12 @@ def _made(
     return module
 
 
-def _with_width(component: Component, kind: str, width: int, host: PluginHost) -> Component:
+def _with_width(component: Component, width: int, host: PluginHost) -> Component:
     """Encoders whose options have a `width` get the model's, unless the spec says otherwise."""
-    if kind != "encoder" or "width" in component.options:
+    if "width" in component.options:
         return component
-    registered = host.find(kind, component.use)
-    reference = registered.entry.config  # type: ignore[attr-defined]
+    registered = host.find(EncoderEntry, component.use)
+    reference = registered.entry.config
     if reference and "width" in host.resolve(registered, reference).model_fields:
         return component.model_copy(update={"width": width})
     return component

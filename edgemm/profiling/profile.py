@@ -19,6 +19,7 @@ from time import perf_counter_ns
 import numpy as np
 
 from edgemm.bundle.files import Bundle
+from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import UsageError
 from edgemm.inputs.declarations import Audio, Image, InputSpec, Text
 from edgemm.machine.facts import machine_facts
@@ -46,7 +47,7 @@ def profile(
     variant: str = "auto",
     runs: int = 200,
     threads: int = 1,
-    trust_engines: bool = False,
+    trust: Trust = UNTRUSTED,
 ) -> Profile:
     """Measure a bundle on this machine; takes a second or a few.
 
@@ -55,7 +56,7 @@ def profile(
         variant: as in `open`.
         runs: measured runs of each way, in rounds that take turns.
         threads: as in `open`.
-        trust_engines: as in `open`.
+        trust: as in `open`; of a model that is already open, only whether it is the bundle that is named.
 
     Raises:
         UsageError: fewer than one run.
@@ -64,11 +65,11 @@ def profile(
     if runs < 1:
         raise UsageError(f"runs must be at least 1, got {runs}")
     started_ns = perf_counter_ns()
-    model = (
-        bundle
-        if isinstance(bundle, Model)
-        else open_bundle(bundle, variant=variant, threads=threads, trust_engines=trust_engines)
-    )
+    if isinstance(bundle, Model):
+        model = bundle
+        trust.check_id(model.bundle.id, model.bundle.path)
+    else:
+        model = open_bundle(bundle, variant=variant, threads=threads, trust=trust)
     load_ms = None if model is bundle else (perf_counter_ns() - started_ns) / 1e6
     try:
         return _profile(model, runs, load_ms)

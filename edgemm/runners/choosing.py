@@ -1,12 +1,14 @@
 """Which variant of a bundle runs on this machine, and why; and what runs it.
 
-Engines are native code, so they are chosen and loaded only when the caller trusts the bundle. Imports no plugin unless an engine is to run.
+Native code is chosen and loaded only when the caller trusts the bundle with it; whether a format is native, the runner of that format says in
+its entry. Plugins are discovered only when an entry has to be asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.manifest import Variant
@@ -14,8 +16,15 @@ from edgemm.errors import BundleError, EdgeMMError, MissingDependencyError, Usag
 from edgemm.host.interfaces import Runner, RunnerFit
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 
+if TYPE_CHECKING:
+    from edgemm.host.entries import RunnerEntry
+    from edgemm.host.plugin_host import Registered
+
 REFERENCE = "cpu.onnxruntime.fp32"
 _ON_CPU = "onnxruntime"
+# Formats that are native whatever any entry says, so that opening a bundle that has engines, and nobody's trust, discovers no plugin:
+# that costs a quarter of a cold start. It can only refuse, never admit.
+_KNOWN_NATIVE = {"engine"}
 
 
 @dataclass(frozen=True)
@@ -33,40 +42,53 @@ class Choice:
     last: bool = True
 
 
-def choices(bundle: Bundle, wanted: str, trust_engines: bool) -> Iterator[Choice]:
-    """What to try, in order: what was asked for; or, for `auto`, engines that fit this machine, then the CPU's reference.
+def choices(bundle: Bundle, wanted: str) -> Iterator[Choice]:
+    """What to try, in order: what was asked for; or, for `auto`, what fits this machine, then the CPU's reference.
 
     Raises:
         UnknownNameError: there is no such variant.
-        UsageError: it holds engines, and nobody said that they are trusted.
+        UsageError: it is native code, and the bundle is not trusted with that.
         BundleError: there is nothing for this CPU.
     """
     variants = bundle.manifest.variants
     if wanted != "auto":
         key = bundle.manifest.find_variant(wanted)
-        if variants[key].backend != _ON_CPU and not trust_engines:
+        if not bundle.trust.engines and is_native(variants[key]):
             raise UsageError(
                 f"variant '{key}' holds {variants[key].backend} engines, which are native code that runs with your rights. "
-                "If you trust where this bundle came from: --trust-engines (in Python trust_engines=True). "
+                "If you trust where this bundle came from: --trust-engines (in Python trust=edgemm.Trust(engines=True)). "
                 f"Otherwise run it on the CPU: --variant {REFERENCE}"
             )
         yield Choice(key, "asked for")
         return
-    engines = {key: variant for key, variant in variants.items() if variant.backend != _ON_CPU}
-    why_not = ""
-    if engines and not trust_engines:
-        why_not = "; its engines are not trusted (--trust-engines)"
-    elif engines:
-        fits = {key: _fit(variant) for key, variant in engines.items()}
-        usable = sorted((key for key in fits if not fits[key].problem), key=lambda key: not fits[key].exact)  # stable
-        for key in usable:
-            version = "built by the version that is here" if fits[key].exact else "built by a version that may do"
-            yield Choice(key, f"an engine for this GPU, {version}", last=False)
-        problems = dict.fromkeys(fit.problem for fit in fits.values() if fit.problem)
-        why_not = "".join(f"; {problem}" for problem in problems)
+    others = {key: variant for key, variant in variants.items() if variant.backend != _ON_CPU}
+    allowed = {key: variant for key, variant in others.items() if bundle.trust.engines or not is_native(variant)}
+    fits = {key: _fit(variant) for key, variant in allowed.items()}
+    usable = sorted((key for key in fits if not fits[key].problem), key=lambda key: not fits[key].exact)  # stable
+    for key in usable:
+        version = "made by the version that is here" if fits[key].exact else "made by a version that may do"
+        yield Choice(key, f"a {variants[key].backend} variant for this machine, {version}", last=False)
+    why_not = [fit.problem for fit in fits.values() if fit.problem]
+    if len(allowed) < len(others):
+        why_not.append("its engines are not trusted (--trust-engines)")
     if REFERENCE not in variants:
         raise BundleError(f"{bundle.path}: has no '{REFERENCE}' variant; it has {', '.join(variants)}")
-    yield Choice(REFERENCE, f"the FP32 reference, which every CPU runs{why_not}")
+    reasons = "".join(f"; {problem}" for problem in dict.fromkeys(why_not))
+    yield Choice(REFERENCE, f"the FP32 reference, which every CPU runs{reasons}")
+
+
+def is_native(variant: Variant) -> bool:
+    """Whether loading a variant runs code that came with it, as the entries of the runners of its files' formats say.
+
+    A format that no installed runner declares counts as native: what is not known to be data is not taken for it.
+    """
+    if variant.backend == _ON_CPU:
+        return False
+    endings = _endings(variant)
+    if endings & _KNOWN_NATIVE:
+        return True
+    runners = [_runner_of(ending) for ending in endings]
+    return any(runner is None or runner.entry.native for runner in runners)
 
 
 def load_runners(bundle: Bundle, key: str, contents: Mapping[str, bytes], threads: int) -> dict[str, Runner]:
@@ -97,44 +119,63 @@ def load_runners(bundle: Bundle, key: str, contents: Mapping[str, bytes], thread
 def _runner(bundle: Bundle, variant: Variant, graph: str, content: bytes, threads: int) -> Runner:
     if variant.backend == _ON_CPU:
         return OnnxRuntimeRunner(content, graph, threads=threads)
+    found = _runner_of(_ending(variant.files[graph]))
+    if found is None:
+        raise MissingDependencyError(_nothing_runs(variant))
     from edgemm.host.plugin_host import default_host
 
-    host = default_host()
-    suffix = variant.files[graph].rpartition(".")[2]
-    for registered in host.entries("runner").values():
-        if suffix in getattr(registered.entry, "formats", ()):
-            factory = host.resolve(registered, registered.entry.factory)
-            options = {"graph": graph, "variant": variant, "record": bundle.manifest.graphs[graph]}
-            try:
-                runner: Runner = factory(content, options)
-            except MissingDependencyError as error:
-                raise MissingDependencyError(
-                    f"{error}\n  or run the bundle on the CPU: --variant {REFERENCE}"
-                ) from error
-            return runner
-    raise MissingDependencyError(_nothing_runs(variant))
+    factory = default_host().resolve(found, found.entry.factory)
+    options = {"graph": graph, "variant": variant, "record": bundle.manifest.graphs[graph]}
+    try:
+        runner: Runner = factory(content, options)
+    except MissingDependencyError as error:
+        raise MissingDependencyError(f"{error}\n  or run the bundle on the CPU: --variant {REFERENCE}") from error
+    return runner
 
 
 def _fit(variant: Variant) -> RunnerFit:
-    """Whether a registered runner could run it here; runners that do not say so are used only for what is asked for by name."""
+    """Whether all runners of a variant's files could run it here; those that do not say so are used only for what is asked for by name."""
     from edgemm.host.plugin_host import default_host
 
-    host = default_host()
-    suffixes = {path.rpartition(".")[2] for path in variant.files.values()}
-    for registered in host.entries("runner").values():
-        if getattr(registered.entry, "fit", "") and suffixes <= set(getattr(registered.entry, "formats", ())):
-            try:
-                found: RunnerFit = host.resolve(registered, registered.entry.fit)(variant)  # type: ignore[attr-defined]
-            except EdgeMMError as error:
-                found = RunnerFit(problem=str(error).splitlines()[0])
-            return found
-    return RunnerFit(problem=_nothing_runs(variant))
+    fits: list[RunnerFit] = []
+    for ending in sorted(_endings(variant)):
+        found = _runner_of(ending)
+        if found is None:
+            return RunnerFit(problem=_nothing_runs(variant))
+        if not found.entry.fit:
+            return RunnerFit(
+                problem=f"runner '{found.entry.name}' does not say whether {variant.backend} fits this machine"
+            )
+        try:
+            fits.append(default_host().resolve(found, found.entry.fit)(variant))
+        except EdgeMMError as error:
+            return RunnerFit(problem=str(error).splitlines()[0])
+    problem = next((fit.problem for fit in fits if fit.problem), "")
+    return RunnerFit(problem, exact=all(fit.exact for fit in fits))
+
+
+def _runner_of(ending: str) -> Registered[RunnerEntry] | None:
+    """Who runs files of that ending: one answer for whether they need trust, whether they fit, and what loads them."""
+    from edgemm.host.entries import RunnerEntry
+    from edgemm.host.plugin_host import default_host
+
+    for registered in default_host().entries(RunnerEntry).values():
+        if ending in registered.entry.formats:
+            return registered
+    return None
+
+
+def _ending(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _endings(variant: Variant) -> set[str]:
+    return {_ending(path) for path in variant.files.values()}
 
 
 def _nothing_runs(variant: Variant) -> str:
-    suffixes = sorted({path.rpartition(".")[2] for path in variant.files.values()})
     return (
-        f"variant of {variant.device} holds {variant.backend} engines, and no installed plugin runs '.{', .'.join(suffixes)}' files; "
+        f"variant of {variant.device} holds {variant.backend} engines, and no installed plugin runs '.{', .'.join(sorted(_endings(variant)))}' files; "
         f"run the bundle on the CPU instead: --variant {REFERENCE}"
     )
 

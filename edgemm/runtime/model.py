@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from edgemm.bundle.files import Bundle
+from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import BundleError, EdgeMMError, InputError, UnknownNameError, UsageError
 from edgemm.host.interfaces import Runner
 from edgemm.inputs.adapters import make_adapter
@@ -25,23 +26,23 @@ if TYPE_CHECKING:
 __all__ = ["REFERENCE", "Model", "check_inputs", "open"]
 
 
-def open(bundle: str | Path, *, variant: str = "auto", threads: int = 1, trust_engines: bool = False) -> Model:  # noqa: A001
+def open(bundle: str | Path, *, variant: str = "auto", threads: int = 1, trust: Trust = UNTRUSTED) -> Model:  # noqa: A001
     """Open a bundle for `infer`, `live` and `edgemm.stream`.
 
     Args:
         bundle: folder or zip.
-        variant: a target key, or a precision or device that means one; `auto` takes the FP32 reference for this CPU, or, with
-            `trust_engines`, engines that fit this machine's GPU.
+        variant: a target key, or a precision or device that means one; `auto` takes the FP32 reference for this CPU, or
+            what fits this machine better and needs no trust, or has it (`trust=edgemm.Trust(engines=True)`).
         threads: threads of each graph's session.
-        trust_engines: engines are native code, which runs with the caller's rights: they are loaded only when this is True.
+        trust: what the bundle is trusted with: native code only when it says so, and no other bundle than one that it names.
 
     Raises:
-        BundleError: truncated, changed or of another version; nothing of it is run then.
+        BundleError: truncated, changed, of another version or not the one that `trust` names; nothing of it is run then.
         UnknownNameError: there is no such variant.
-        UsageError: it holds engines, and `trust_engines` is False.
+        UsageError: it is native code, and not trusted.
         MissingDependencyError: what runs that variant is not installed here.
     """
-    return Model(Bundle(bundle), variant=variant, threads=threads, trust_engines=trust_engines)
+    return Model(Bundle(bundle, trust), variant=variant, threads=threads)
 
 
 class Model:
@@ -55,10 +56,10 @@ class Model:
         variant_reason: why it was chosen.
     """
 
-    def __init__(self, bundle: Bundle, *, variant: str = "auto", threads: int = 1, trust_engines: bool = False) -> None:
+    def __init__(self, bundle: Bundle, *, variant: str = "auto", threads: int = 1) -> None:
         self.bundle = bundle
         self.graph = bundle.manifest.model
-        self.variant, self.variant_reason, self.runners = _load(bundle, variant, threads, trust_engines)
+        self.variant, self.variant_reason, self.runners = _load(bundle, variant, threads)
         self.adapters = {name: make_adapter(name, spec) for name, spec in self.graph.inputs.items()}
         self.labels = {name: output.labels for name, output in self.graph.outputs.items()}
         self._closed = False
@@ -173,10 +174,10 @@ class Model:
         return states
 
 
-def _load(bundle: Bundle, wanted: str, threads: int, trust_engines: bool) -> tuple[str, str, dict[str, Runner]]:
+def _load(bundle: Bundle, wanted: str, threads: int) -> tuple[str, str, dict[str, Runner]]:
     """The first choice that can be loaded: (target key, why, graph -> runner)."""
     failed = ""
-    for choice in choices(bundle, wanted, trust_engines):
+    for choice in choices(bundle, wanted):
         files = bundle.manifest.variants[choice.key].files
         # read outside of what may fail: a file that was changed is an error, not a reason to take another variant
         contents = {graph: bundle.read(files[graph]) for graph in bundle.manifest.model.graph_names}

@@ -9,8 +9,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from edgemm.host.interfaces import Observer, Packet, Sink
+from edgemm.host.interfaces import Packet
 from edgemm.outputs.results import Result
+from edgemm.streaming.interfaces import Observer, Sink
 
 _CAPACITY = 256
 

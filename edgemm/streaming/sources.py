@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgemm import uris
 from edgemm.errors import UnknownNameError, UsageError
+from edgemm.host.entries import SourceEntry
 from edgemm.host.interfaces import Source
 from edgemm.inputs.declarations import InputSpec
 from edgemm.streaming.inbox import Inbox
@@ -46,7 +47,7 @@ def sources_from_inputs(specs: Mapping[str, InputSpec], inputs: Mapping[str, Any
             )
     try:
         for (uri, entry), its in shared.items():
-            made: Source = _host().load("source", entry)(uri, its, {})
+            made: Source = _host().load(SourceEntry, entry)(uri, its, {})
             sources.append(made)
     except BaseException:
         for source in sources:
@@ -55,17 +56,17 @@ def sources_from_inputs(specs: Mapping[str, InputSpec], inputs: Mapping[str, Any
     return sources
 
 
-def _find(location: uris.Location, modality: str) -> Registered:
+def _find(location: uris.Location, modality: str) -> Registered[SourceEntry]:
     """The source registered for a scheme and a modality."""
     schemes: set[str] = set()
     modalities: set[str] = set()
-    for registered in _host().entries("source").values():
+    for registered in _host().entries(SourceEntry).values():
         entry = registered.entry
-        schemes.update(entry.schemes)  # type: ignore[attr-defined]
-        if location.scheme in entry.schemes:  # type: ignore[attr-defined]
-            if modality in entry.modalities or not entry.modalities:  # type: ignore[attr-defined]
+        schemes.update(entry.schemes)
+        if location.scheme in entry.schemes:
+            if modality in entry.modalities or not entry.modalities:
                 return registered
-            modalities.update(entry.modalities)  # type: ignore[attr-defined]
+            modalities.update(entry.modalities)
     if modalities:
         raise UsageError(
             f"'{location}' cannot feed an input of modality '{modality}': '{location.scheme}:' sources deliver "

@@ -16,12 +16,14 @@ from time import monotonic_ns, sleep
 from types import TracebackType
 from typing import Any
 
+from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import EdgeMMError, SourceError, UsageError
-from edgemm.host.interfaces import Observer, Packet, Sink, Source
+from edgemm.host.interfaces import Packet, Source
 from edgemm.outputs.results import Result
 from edgemm.runtime.model import Model, check_inputs
 from edgemm.runtime.model import open as open_bundle
 from edgemm.streaming.channels import Limits, Mailbox
+from edgemm.streaming.interfaces import Observer, Sink
 from edgemm.streaming.outlets import Outlet
 from edgemm.streaming.sources import sources_from_inputs
 
@@ -41,7 +43,7 @@ def stream(
     seconds: float | None = None,
     variant: str = "auto",
     threads: int = 1,
-    trust_engines: bool = False,
+    trust: Trust = UNTRUSTED,
     allow_missing: bool = False,
 ) -> Stream:
     """Stream inputs through a bundle.
@@ -60,7 +62,7 @@ def stream(
         seconds: end after so much stream time.
         variant: as in `open`.
         threads: as in `open`.
-        trust_engines: as in `open`.
+        trust: as in `open`; of a model that is already open, only whether it is the bundle that is named.
         allow_missing: go on without a source that cannot be opened at all, instead of raising; a source that breaks down later never
             ends the stream.
 
@@ -71,11 +73,11 @@ def stream(
     if seconds is not None and not 0 < seconds < 1e9:
         raise UsageError(f"seconds must be above 0, got {seconds:g}")
     own = not isinstance(bundle, Model)
-    model = (
-        bundle
-        if isinstance(bundle, Model)
-        else open_bundle(bundle, variant=variant, threads=threads, trust_engines=trust_engines)
-    )
+    if isinstance(bundle, Model):
+        model = bundle
+        trust.check_id(model.bundle.id, model.bundle.path)
+    else:
+        model = open_bundle(bundle, variant=variant, threads=threads, trust=trust)
     sources: Sequence[Source] = ()
     try:
         check_inputs(model, inputs)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import UsageError
 from edgemm.host.plugin_host import PluginHost, default_host
 from edgemm.progress import Progress, show_progress
@@ -36,6 +37,7 @@ def evaluate(
     count: int = 2000,
     seed: int = 0,
     variant: str = "auto",
+    trust: Trust = UNTRUSTED,
     host: PluginHost | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -48,14 +50,15 @@ def evaluate(
         count: rows of each test set.
         seed: draws the rows.
         variant: of a bundle, what to run.
+        trust: of a bundle, as in `open`.
         host: plugins to use.
         progress: called with (stage, done, total, note); a bar or lines on standard error if not given.
 
     Raises:
-        UsageError: it is not known which task the model was trained on.
+        UsageError: it is not known which task the model was trained on, or an id is expected of a checkpoint, which has none.
     """
     host = host or default_host()
-    infer, trained_on = _answering(Path(model), variant, host)
+    infer, trained_on = _answering(Path(model), variant, trust, host)
     name = task or trained_on
     if not name:
         raise UsageError(f"'{model}' does not say which task it was trained on; name it: --task NAME")
@@ -101,15 +104,17 @@ def infer_from_bundle(model: Model) -> Infer:
     return infer
 
 
-def _answering(path: Path, variant: str, host: PluginHost) -> tuple[Infer, str]:
+def _answering(path: Path, variant: str, trust: Trust, host: PluginHost) -> tuple[Infer, str]:
     """The model at `path` as an `Infer`, and the name of the task that it was trained on, if it says so."""
     if path.suffix == CHECKPOINT or (path / f"model{CHECKPOINT}").is_file():
         from edgemm.modeling import checkpoint
 
+        if trust.id is not None:
+            raise UsageError(f"'{path}' is a checkpoint, which has no id to expect; only bundles have one")
         composed = checkpoint.load(path, host=host)
         training = composed.spec.training
         return infer_from_model(composed), training.task if training else ""
     from edgemm.runtime.model import open as open_bundle
 
-    model = open_bundle(path, variant=variant)
+    model = open_bundle(path, variant=variant, trust=trust)
     return infer_from_bundle(model), str(model.bundle.manifest.provenance.get("task", ""))

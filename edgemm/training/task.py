@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemm.host.entries import TaskEntry
 from edgemm.progress import Progress
 
 if TYPE_CHECKING:
@@ -206,6 +207,6 @@ def load_task(name: str, data: str | Path | None, host: PluginHost) -> Task:
     Raises:
         UnknownNameError: lists the tasks that plugins registered.
     """
-    registered = host.find("task", name)
+    registered = host.find(TaskEntry, name)
     task: Task = host.resolve(registered, registered.entry.factory)(data_folder(name, data))
     return task

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from edgemm.host.plugin_host import KINDS, Registered, default_host
+from edgemm.host.entries import DeviceEntry, Entry
+from edgemm.host.plugin_host import ENTRY_KINDS, Registered, default_host
 from edgemm.inputs.declarations import Audio, Image, InputSpec, Tensor, Text
 from edgemm.machine.profiles import profiles
 from edgemm.testing import check_encoder, check_fusion, check_head
@@ -21,11 +23,15 @@ INPUTS: dict[str, InputSpec] = {
 OPTIONS: dict[str, dict[str, Any]] = {"heads.classify": {"labels": ["no", "yes", "perhaps"]}}
 
 
+def entries_of(kind: str) -> Mapping[str, Registered[Entry]]:
+    return default_host().entries(ENTRY_KINDS[kind].record)
+
+
 def entries(kind: str) -> list[Any]:
-    return [pytest.param(found, id=name) for name, found in sorted(default_host().entries(kind).items())]
+    return [pytest.param(found, id=name) for name, found in sorted(entries_of(kind).items())]
 
 
-def make(found: Registered, *arguments: Any) -> Any:
+def make(found: Registered[Any], *arguments: Any) -> Any:
     """The entry's module, with a configuration of its own kind."""
     host = default_host()
     configuration = host.resolve(found, found.entry.config)
@@ -36,26 +42,26 @@ def make(found: Registered, *arguments: Any) -> Any:
 
 
 @pytest.mark.parametrize("found", entries("encoder"))
-def test_encoder(found: Registered) -> None:
+def test_encoder(found: Registered[Any]) -> None:
     spec = INPUTS.get(found.entry.modality, Tensor((16, 6), modality=found.entry.modality))
     check_encoder(make(found, spec), spec, width=WIDTH)
 
 
 @pytest.mark.parametrize("names", [("only",), ("image", "audio", "text")], ids=["one input", "three inputs"])
 @pytest.mark.parametrize("found", entries("fusion"))
-def test_fusion(found: Registered, names: tuple[str, ...]) -> None:
+def test_fusion(found: Registered[Any], names: tuple[str, ...]) -> None:
     check_fusion(make(found, names, WIDTH), names, WIDTH)
 
 
 @pytest.mark.parametrize("found", entries("head"))
-def test_head(found: Registered) -> None:
+def test_head(found: Registered[Any]) -> None:
     check_head(make(found, WIDTH), WIDTH)
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"device"}))
+@pytest.mark.parametrize("kind", sorted(set(ENTRY_KINDS) - {"device"}))
 def test_every_factory_and_configuration_resolves(kind: str) -> None:
     host = default_host()
-    for found in host.entries(kind).values():
+    for found in entries_of(kind).values():
         host.resolve(found, found.entry.factory)
         if getattr(found.entry, "config", ""):
             schema = host.resolve(found, found.entry.config).model_json_schema()
@@ -65,20 +71,17 @@ def test_every_factory_and_configuration_resolves(kind: str) -> None:
 
 
 def test_every_device_profile_is_readable() -> None:
-    assert set(profiles(default_host())) == set(default_host().entries("device"))
+    assert set(profiles(default_host())) == set(default_host().entries(DeviceEntry))
 
 
 @pytest.mark.parametrize("kind", ["encoder", "fusion", "head", "source", "sink", "exporter", "quantizer", "device"])
 def test_something_is_registered(kind: str) -> None:
-    assert default_host().entries(kind)
+    assert entries_of(kind)
 
 
 def test_every_entry_says_what_it_is() -> None:
     silent = [
-        (kind, name)
-        for kind in KINDS
-        for name, found in default_host().entries(kind).items()
-        if not found.entry.summary
+        (kind, name) for kind in ENTRY_KINDS for name, found in entries_of(kind).items() if not found.entry.summary
     ]
     assert silent == []
 

@@ -8,6 +8,7 @@ import pytest
 
 import edgemm_devices
 from edgemm.errors import ExportError, UnknownNameError
+from edgemm.host.entries import DeviceEntry
 from edgemm.host.plugin_host import PluginHost
 from edgemm.machine.profiles import PRECISIONS, find_device, profiles
 
@@ -48,7 +49,7 @@ def test_every_file_is_a_profile_and_the_first_ones_are_there(host: PluginHost) 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_profile_is_complete(host: PluginHost, name: str) -> None:
     profile = profiles(host)[name]
-    assert host.entries("device")[name].entry.summary == profile.title
+    assert host.entries(DeviceEntry)[name].entry.summary == profile.title
     assert profile.precisions
     assert profile.source, "figures need their source"
     assert not profile.verified, "nothing has run on hardware yet"

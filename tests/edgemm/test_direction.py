@@ -95,3 +95,14 @@ def test_nothing_on_disk_is_a_pickle():
         if path.suffix in wrong
     ]
     assert found == []
+
+
+def test_the_plugin_host_names_nothing_of_the_rooms_above_it():
+    below = ("edgemm.host", "edgemm.errors", "edgemm.tensors")
+    named = {
+        (path.name, module)
+        for path in (ROOT / "edgemm" / "host").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (module := node.module or "").startswith("edgemm")
+    }
+    assert {(file, module) for file, module in named if not belongs(module, below)} == set()

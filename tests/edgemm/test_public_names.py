@@ -32,6 +32,7 @@ NAMES = [
     "TaskEntry",
     "Tensor",
     "Text",
+    "Trust",
     "__version__",
     "build",
     "doctor",

@@ -15,6 +15,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgemm.errors import ExportError
+from edgemm.host.entries import QuantizerEntry
 from edgemm.host.plugin_host import PluginHost
 from edgemm_exporters import onnxruntime_quant
 from edgemm_exporters.onnxruntime_quant.quantizers import GraphQuantizer, cpu_int8, tensorrt_fp16, tensorrt_int8
@@ -46,12 +47,12 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 def test_entries_say_which_backend_and_precision_they_serve() -> None:
     host = PluginHost(only=(), strict=True)
     host.register(onnxruntime_quant, "onnxruntime_quant")
-    entries = [registered.entry for registered in host.entries("quantizer").values()]
+    entries = [registered.entry for registered in host.entries(QuantizerEntry).values()]
     served = [(entry.backend, precision) for entry in entries for precision in entry.precisions]
     trt = [(b, p) for b in ("tensorrt", "tensorrt_rtx") for p in ("fp16", "int8", "int8+fp16")]
     assert sorted(served) == sorted([("onnxruntime", "int8"), *trt])
     for entry in entries:
-        assert isinstance(host.load("quantizer", entry.name)(), GraphQuantizer)
+        assert isinstance(host.load(QuantizerEntry, entry.name)(), GraphQuantizer)
 
 
 @pytest.mark.parametrize("writer", WRITERS)

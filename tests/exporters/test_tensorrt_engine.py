@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 
 import edgemm_devices
 from edgemm.errors import ExportError
+from edgemm.host.entries import ExporterEntry
 from edgemm.host.interfaces import ShapeRange
 from edgemm.host.optional import is_installed
 from edgemm.host.plugin_host import PluginHost
@@ -187,10 +188,10 @@ def test_an_engine_for_another_gpu_is_not_kept(devices, tmp_path: Path, monkeypa
 def test_entries_name_the_backends() -> None:
     host = PluginHost(only=(), strict=True)
     host.register(tensorrt_engine, "tensorrt_engine")
-    backends = {name: registered.entry.backend for name, registered in host.entries("exporter").items()}
+    backends = {name: registered.entry.backend for name, registered in host.entries(ExporterEntry).items()}
     assert backends == {"tensorrt_rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
     for name in backends:
-        assert host.load("exporter", name)().format == "engine"
+        assert host.load(ExporterEntry, name)().format == "engine"
 
 
 @pytest.mark.parametrize("device", ["jetson-orin-nano", "jetson-agx-thor"])

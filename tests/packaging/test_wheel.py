@@ -111,9 +111,9 @@ print(json.dumps(missing))
 def test_every_plugin_registers(run, bare):
     code = """
 import json
-from edgemm.host.plugin_host import KINDS, default_host
+from edgemm.host.plugin_host import ENTRY_KINDS, default_host
 host = default_host()
-names = [name for kind in KINDS for name in host.entries(kind)]
+names = [name for kind in ENTRY_KINDS.values() for name in host.entries(kind.record)]
 print(json.dumps([names, [str(failure) for failure in host.failures]]))
 """
     names, failures = answer(run, bare, code)

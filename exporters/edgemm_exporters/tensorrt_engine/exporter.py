@@ -6,17 +6,13 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgemm.errors import ExportError
-from edgemm.host.interfaces import EngineRecord, ShapeRange
+from edgemm.host.interfaces import Device, EngineRecord, ShapeRange
 from edgemm.host.optional import is_installed, missing_message, require
 from edgemm_exporters.tensorrt_engine.gpu import compute_capabilities
 from edgemm_exporters.tensorrt_engine.guard import call_guarded
 from edgemm_exporters.tensorrt_engine.plan_header import COMPUTE_CAPABILITY_BITS, HEADER_BYTES, plan_problem
-
-if TYPE_CHECKING:
-    from edgemm.machine.profiles import DeviceProfile
 
 TIMEOUT_S = 3600.0  # an Orin Nano takes minutes for a large graph
 
@@ -43,7 +39,7 @@ class EngineExporter:
         self._local_gpus = local_gpus
         self._timeout_s = timeout_s
 
-    def unavailable(self, device: DeviceProfile) -> str:
+    def unavailable(self, device: Device) -> str:
         """Why this machine cannot build for `device`, with the remedy; "" when it can."""
         if self._module == "tensorrt_rtx":
             return self._rtx_unavailable(device)
@@ -58,9 +54,7 @@ class EngineExporter:
         extra = self._module.replace("_", "-")
         return str(require(self._module, extra, "compiling engines").__version__)
 
-    def build(
-        self, source: Path, target: Path, *, device: DeviceProfile, shapes: Mapping[str, ShapeRange]
-    ) -> EngineRecord:
+    def build(self, source: Path, target: Path, *, device: Device, shapes: Mapping[str, ShapeRange]) -> EngineRecord:
         """Compile `source` into `target`, which appears only when it is complete. Blocks; Ctrl-C leaves nothing behind.
 
         Raises:
@@ -94,7 +88,7 @@ class EngineExporter:
             warnings=tuple(answer["warnings"]),
         )
 
-    def _checked_size(self, engine: Path, device: DeviceProfile) -> int:
+    def _checked_size(self, engine: Path, device: Device) -> int:
         size_bytes = engine.stat().st_size
         if self._module == "tensorrt_rtx":
             with engine.open("rb") as file:
@@ -103,7 +97,7 @@ class EngineExporter:
                 raise ExportError(f"the compiler's result for '{device.name}' is not usable: {problem}")
         return size_bytes
 
-    def _rtx_unavailable(self, device: DeviceProfile) -> str:
+    def _rtx_unavailable(self, device: Device) -> str:
         if device.compute_capability not in COMPUTE_CAPABILITY_BITS:
             known = ", ".join(f"SM{capability}" for capability in COMPUTE_CAPABILITY_BITS)
             return (
@@ -114,7 +108,7 @@ class EngineExporter:
             return missing_message("compiling engines ahead of time", self._module, "tensorrt-rtx")
         return ""
 
-    def _tensorrt_unavailable(self, device: DeviceProfile) -> str:
+    def _tensorrt_unavailable(self, device: Device) -> str:
         on_device = f"compile on the device ({device.title}): edgemm build BUNDLE"
         gpus = self._local_gpus()
         if not gpus:

@@ -216,16 +216,18 @@ def _export(shipped: Shipped, bundle: Path, devices: Iterable[str]) -> ExportSum
 
 
 def _all_devices() -> list[str]:
+    from edgemm.host.entries import DeviceEntry
     from edgemm.host.plugin_host import default_host
 
-    names = list(default_host().entries("device"))
+    names = list(default_host().entries(DeviceEntry))
     return ["cpu", *(name for name in names if name != "cpu")]
 
 
 def _view(model: Model) -> Any:
+    from edgemm.host.entries import SinkEntry
     from edgemm.host.plugin_host import default_host
 
-    return default_host().load("sink", "terminal")(model, {"title": f"{model.name}, {model.variant}"})
+    return default_host().load(SinkEntry, "terminal")(model, {"title": f"{model.name}, {model.variant}"})
 
 
 def _write_report(out: Path, bundle: Path, summary: ExportSummary, profile: Profile, streamed: Streamed) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +15,9 @@ import pytest
 
 import edgemm
 from edgemm.errors import MissingDependencyError, PluginError, UnknownNameError
-from edgemm.host.plugin_host import Failure, PluginHost
+from edgemm.host import hookspecs
+from edgemm.host.entries import EncoderEntry, Entry, SourceEntry
+from edgemm.host.plugin_host import ENTRY_KINDS, Failure, PluginHost
 
 GOOD = """
 import edgemm
@@ -115,8 +119,8 @@ def site(tmp_path, monkeypatch):
 
 
 def failures_of(host: PluginHost, plugin: str) -> list[Failure]:
-    for kind in ("encoder", "source"):
-        host.entries(kind)
+    for record in (EncoderEntry, SourceEntry):
+        host.entries(record)
     return [failure for failure in host.failures if failure.plugin == plugin]
 
 
@@ -131,15 +135,15 @@ def test_each_broken_plugin_is_recorded_once_with_its_provider(site, name):
 
 def test_everything_else_works_beside_all_of_them(site):
     host = PluginHost().discover()
-    assert host.load("encoder", "good.one")() == "made"
-    assert host.find("source", "media_file").distribution.startswith("edgemm ")
-    assert host.find("source", "duplicate.own").plugin == "duplicate"
-    assert not {"old.one", "Bad Name!", "raises.first"} & set(host.entries("encoder"))
+    assert host.load(EncoderEntry, "good.one")() == "made"
+    assert host.find(SourceEntry, "media_file").distribution.startswith("edgemm ")
+    assert host.find(SourceEntry, "duplicate.own").plugin == "duplicate"
+    assert not {"old.one", "Bad Name!", "raises.first"} & set(host.entries(EncoderEntry))
 
 
 def test_a_plugin_with_a_wrong_hook_is_not_left_half_registered(site):
     host = PluginHost().discover()
-    host.entries("encoder")
+    host.entries(EncoderEntry)
     assert "wrong_signature" not in host.plugins
     assert not host._manager.has_plugin("wrong_signature")
     assert "good" in host.plugins
@@ -149,8 +153,8 @@ def test_a_plugin_with_a_wrong_hook_is_not_left_half_registered(site):
 def test_strict_raises_at_the_first_failure(site, name):
     def strictly() -> None:
         host = PluginHost(strict=True, only=["sources", name]).discover()
-        host.entries("encoder")
-        host.entries("source")
+        host.entries(EncoderEntry)
+        host.entries(SourceEntry)
 
     with pytest.raises(PluginError) as caught:
         strictly()
@@ -201,11 +205,51 @@ def encoders(*entries):
     return SimpleNamespace(edgemm_encoders=edgemm_encoders)
 
 
+def test_an_entry_of_a_subclass_is_accepted():
+    @dataclass(frozen=True)
+    class NamedEncoder(edgemm.EncoderEntry):
+        author: str = ""
+
+    host = PluginHost(only=[])
+    host.register(encoders(NamedEncoder("a.b", author="ann")), "one")
+    assert host.find(EncoderEntry, "a.b").entry.author == "ann"
+
+
+def test_a_record_of_another_kind_is_refused():
+    host = PluginHost(only=[])
+    host.register(encoders(edgemm.FusionEntry("a.b")), "one")
+    assert host.entries(EncoderEntry) == {}
+    assert host.failures[0].error == "yielded edgemm.host.entries.FusionEntry 'a.b', which is no edgemm.EncoderEntry"
+
+
+def test_a_foreign_class_of_the_same_name_is_refused():
+    @dataclass(frozen=True)
+    class EncoderEntry(Entry):
+        modality: str = ""
+
+    host = PluginHost(only=[])
+    host.register(encoders(EncoderEntry("a.b")), "one")
+    assert host.entries(edgemm.EncoderEntry) == {}
+    assert host.failures[0].error == f"yielded {__name__}.EncoderEntry 'a.b', which is no edgemm.EncoderEntry"
+
+
+def test_what_no_hook_yields_cannot_be_asked_for():
+    with pytest.raises(PluginError, match=r"no hook yields 'encoder'.*EncoderEntry, FusionEntry"):
+        PluginHost(only=[]).entries("encoder")
+
+
+@pytest.mark.parametrize("kind", ENTRY_KINDS.values(), ids=lambda kind: kind.name)
+def test_a_hook_yields_the_record_of_its_kind(kind):
+    declared = inspect.get_annotations(getattr(hookspecs, kind.hook))["return"]
+    assert declared == f"Iterable[entries.{kind.record.__name__}]"
+    assert kind.record.__name__ == f"{kind.name.capitalize()}Entry"
+
+
 def test_the_first_to_register_a_name_keeps_it():
     host = PluginHost(only=[])
     host.register(encoders(edgemm.EncoderEntry("a.b", factory="first:x")), "first", "one 1")
     host.register(encoders(edgemm.EncoderEntry("a.b", factory="second:x")), "second", "two 2")
-    assert host.find("encoder", "a.b").entry.factory == "first:x"
+    assert host.find(EncoderEntry, "a.b").entry.factory == "first:x"
     assert "already provided by plugin 'first' (one 1)" in host.failures[0].error
 
 
@@ -223,7 +267,7 @@ def test_an_entry_without_its_package_says_what_to_install():
     with pytest.raises(
         MissingDependencyError, match=r"'a\.b' \(plugin 'one'\) needs module_nobody_has: pip install 'edgemm\[media\]'"
     ):
-        host.load("encoder", "a.b")
+        host.load(EncoderEntry, "a.b")
 
 
 def test_a_factory_that_cannot_be_imported_names_its_provider():
@@ -232,39 +276,16 @@ def test_a_factory_that_cannot_be_imported_names_its_provider():
     with pytest.raises(
         PluginError, match=r"'a\.b' \(plugin 'one'\) of one-dist 1\.0 could not load 'json:no_such_thing'"
     ):
-        host.load("encoder", "a.b")
+        host.load(EncoderEntry, "a.b")
 
 
 def test_an_unknown_name_lists_the_known_and_the_nearest():
     host = PluginHost(only=[])
     host.register(encoders(edgemm.EncoderEntry("depth.cnn"), edgemm.EncoderEntry("imu.gru")), "one")
     with pytest.raises(UnknownNameError) as caught:
-        host.load("encoder", "depth.cn")
+        host.load(EncoderEntry, "depth.cn")
     assert "did you mean 'depth.cnn'?" in str(caught.value)
     assert "depth.cnn, imu.gru" in str(caught.value)
-
-
-def test_settings_reach_plugins_that_register_late():
-    seen = []
-
-    class Late:
-        @staticmethod
-        @edgemm.hookimpl
-        def edgemm_configure(settings):
-            seen.append(dict(settings))
-
-    class Raising:
-        @staticmethod
-        @edgemm.hookimpl
-        def edgemm_configure():
-            raise ValueError("no settings, please")
-
-    host = PluginHost(only=[])
-    host.register(Raising, "raising")
-    host.configure({"quiet": True})
-    host.register(Late, "late")
-    assert seen == [{"quiet": True}]
-    assert [(failure.plugin, failure.stage) for failure in host.failures] == [("raising", "edgemm_configure")]
 
 
 def test_a_deciding_hook_that_raises_is_recorded_and_the_next_is_asked():

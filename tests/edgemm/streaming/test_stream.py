@@ -10,7 +10,8 @@ import pytest
 
 import edgemm
 from edgemm.errors import EdgeMMError, SourceError, UnknownNameError, UsageError
-from edgemm.host.interfaces import Observer, Packet
+from edgemm.host.interfaces import Packet
+from edgemm.streaming.interfaces import Observer
 
 MS = 1_000_000
 

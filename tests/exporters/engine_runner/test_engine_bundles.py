@@ -24,6 +24,7 @@ from edgemm.runtime.model import Model
 from edgemm_exporters.tensorrt_engine.runner.failures import EngineError
 
 REFERENCE = "cpu.onnxruntime.fp32"
+TRUSTED = edgemm.Trust(engines=True)
 
 
 class Read(nn.Module):
@@ -93,7 +94,7 @@ def moments(count=20):
 def test_the_engine_streams_the_cpus_answers(machine, bundle):
     with (
         edgemm.open(bundle) as cpu,
-        edgemm.open(bundle, variant=engine_key(bundle, "fp32"), trust_engines=True) as gpu,
+        edgemm.open(bundle, variant=engine_key(bundle, "fp32"), trust=TRUSTED) as gpu,
     ):
         lives = cpu.live(), gpu.live()
         answers = 0
@@ -118,7 +119,7 @@ def test_a_stream_runs_on_an_engine_from_a_thread_of_its_own(machine, bundle):
         expected = cpu.infer(image=frame, text="add").outputs["answer"].scores
     image, text = edgemm.Inbox(), edgemm.Inbox()
     key = engine_key(bundle, "fp32")
-    with edgemm.stream(bundle, {"image": image, "text": text}, variant=key, trust_engines=True) as stream:
+    with edgemm.stream(bundle, {"image": image, "text": text}, variant=key, trust=TRUSTED) as stream:
         assert stream.model.variant == key
         image.put(frame)
         text.put("add")
@@ -139,16 +140,16 @@ def test_engines_are_not_loaded_without_trust(machine, bundle):
 
 
 def test_auto_takes_an_engine_of_this_gpu_and_says_so(machine, bundle):
-    with edgemm.open(bundle, trust_engines=True) as model:
+    with edgemm.open(bundle, trust=TRUSTED) as model:
         assert model.variant == engine_key(bundle, "fp16")
-        assert "an engine for this GPU, built by the version that is here" in model.variant_reason
+        assert "a tensorrt_rtx variant for this machine, made by the version that is here" in model.variant_reason
 
 
 def test_auto_takes_the_exact_version_first(machine, bundle, tmp_path):
-    opened = Bundle(bundle)
+    opened = Bundle(bundle, TRUSTED)
     fp16, fp32 = (engine_key(bundle, precision) for precision in ("fp16", "fp32"))
     opened.manifest.variants[fp16].__dict__["backend_version"] = "1.6.0"
-    with Model(opened, trust_engines=True) as model:
+    with Model(opened) as model:
         assert model.variant == fp32
 
 
@@ -157,7 +158,7 @@ def test_auto_takes_the_exact_version_first(machine, bundle, tmp_path):
 )
 def test_auto_falls_back_to_the_cpu_and_says_why(machine, bundle, capabilities, reason):
     machine.capabilities = capabilities
-    with edgemm.open(bundle, trust_engines=True) as model:
+    with edgemm.open(bundle, trust=TRUSTED) as model:
         assert model.variant == REFERENCE
         assert re.search(reason, model.variant_reason)
 
@@ -166,12 +167,12 @@ def test_auto_falls_back_to_the_cpu_and_says_why(machine, bundle, capabilities, 
 def test_auto_goes_on_when_an_engine_cannot_be_loaded(machine, bundle, loaded_before):
     machine.gpu.fail["create_execution_context"] = "out of memory"
     machine.gpu.skip["create_execution_context"] = loaded_before
-    with edgemm.open(bundle, trust_engines=True) as model:
+    with edgemm.open(bundle, trust=TRUSTED) as model:
         assert model.variant == engine_key(bundle, "fp32")
         assert "could not be loaded" in model.variant_reason
     machine.gpu.fail["create_execution_context"] = "out of memory"
     with pytest.raises(EngineError, match="close other programs"):
-        edgemm.open(bundle, variant=engine_key(bundle, "fp16"), trust_engines=True)
+        edgemm.open(bundle, variant=engine_key(bundle, "fp16"), trust=TRUSTED)
 
 
 def test_auto_never_overlooks_a_changed_engine(machine, bundle, tmp_path):
@@ -181,14 +182,14 @@ def test_auto_never_overlooks_a_changed_engine(machine, bundle, tmp_path):
     content[100] ^= 1
     file.write_bytes(content)
     with pytest.raises(BundleError, match="SHA-256"):
-        edgemm.open(copy, trust_engines=True)
+        edgemm.open(copy, trust=TRUSTED)
 
 
 def test_verify_runs_engines_that_are_trusted(machine, bundle, capsys):
     untrusted = edgemm.verify(bundle)
     assert set(untrusted.skipped) == {engine_key(bundle, "fp16"), engine_key(bundle, "fp32")}
     assert machine.gpu.calls == []
-    found = edgemm.verify(bundle, trust_engines=True)
+    found = edgemm.verify(bundle, trust=TRUSTED)
     assert found.passed
     assert found.skipped == {}
     assert machine.gpu.calls
@@ -207,12 +208,12 @@ def test_verify_notices_an_engine_that_computes_something_else(machine, bundle):
         if weights.data_type == TensorProto.FLOAT:
             weights.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(weights), weights.name))
     machine.rtx.models[opened.read(variant.files[graph])] = model.SerializeToString()
-    found = edgemm.verify(bundle, trust_engines=True)
+    found = edgemm.verify(bundle, trust=TRUSTED)
     assert key in found.failed
 
 
 def test_profile_measures_an_engine(machine, bundle):
-    found = edgemm.profile(bundle, variant=engine_key(bundle, "fp16"), runs=3, trust_engines=True)
+    found = edgemm.profile(bundle, variant=engine_key(bundle, "fp16"), runs=3, trust=TRUSTED)
     assert found.variant == engine_key(bundle, "fp16")
 
 
@@ -234,7 +235,7 @@ def test_the_commands_take_the_word_and_nothing_less(machine, bundle, tmp_path, 
 
 
 def test_kernels_belong_to_the_engine(machine, bundle, tmp_path):
-    with edgemm.open(bundle, variant=engine_key(bundle, "fp16"), trust_engines=True) as model:
+    with edgemm.open(bundle, variant=engine_key(bundle, "fp16"), trust=TRUSTED) as model:
         files = model.bundle.manifest.variants[model.variant].files.values()
         expected = {hashlib.sha256(model.bundle.read(file)).hexdigest()[:32] for file in files}
     kept = {path.stem.rpartition("-")[2] for path in (tmp_path / "cache" / "edgemm" / "kernels").iterdir()}

@@ -5,6 +5,7 @@ import argparse
 import pytest
 
 from edgemm.errors import MissingDependencyError
+from edgemm.host.entries import CommandEntry
 from edgemm.host.plugin_host import default_host
 from edgemm_plugins.digit_desk.demo import Shipped, add_arguments, demo
 
@@ -18,7 +19,7 @@ def is_complete(shipped):
 
 
 def test_the_command_is_found_through_its_plugin():
-    command = default_host().load("command", "demo")
+    command = default_host().load(CommandEntry, "demo")
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     assert parser.parse_args([]).out.name == "edgemm-demo"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import edgemm
+from edgemm.host.entries import SourceEntry
 from edgemm.host.interfaces import Packet
 from edgemm.host.plugin_host import default_host
 
@@ -48,7 +49,7 @@ def answers(bundle, *, shift_s=0.0, sound=True):
     with edgemm.open(bundle) as model:
         inputs = {"image": str(CLIP), "text": str(HERE / "clip.srt")}
         if sound:
-            build = default_host().load("source", "media_file")
+            build = default_host().load(SourceEntry, "media_file")
             inputs["audio"] = Shifted(
                 build(str(CLIP), {"audio": model.graph.inputs["audio"]}, {}), int(shift_s * SECOND)
             )

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from edgemm.host.entries import SinkEntry, SourceEntry
 from edgemm.host.interfaces import Source
 from edgemm.host.plugin_host import PluginHost
 from edgemm.inputs.declarations import Audio, Image, Text
@@ -13,10 +14,11 @@ LISTING = """
 import sys
 from edgemm.host.plugin_host import PluginHost
 from edgemm_plugins import sinks, sources
+from edgemm.host.entries import SinkEntry, SourceEntry
 host = PluginHost()
 host.register(sources, "sources")
 host.register(sinks, "sinks")
-assert host.entries("source") and host.entries("sink") and not host.failures, host.failures
+assert host.entries(SourceEntry) and host.entries(SinkEntry) and not host.failures, host.failures
 print(sorted({"av", "numpy", "sounddevice", "soxr", "rich"} & set(sys.modules)))
 """
 
@@ -30,9 +32,9 @@ def test_every_factory_resolves() -> None:
     host = PluginHost(strict=True)
     host.register(sources, "sources")
     host.register(sinks, "sinks")
-    for kind in ("source", "sink"):
-        for name in host.entries(kind):
-            assert callable(host.load(kind, name))
+    for record in (SourceEntry, SinkEntry):
+        for name in host.entries(record):
+            assert callable(host.load(record, name))
 
 
 @pytest.mark.media

@@ -1,0 +1,35 @@
+"""`--trust-engines` and `--expect-id`: how the commands that open a bundle are told what it is trusted with."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgemm.bundle.trust import Trust
+
+
+def add_trust_arguments(parser: argparse.ArgumentParser, *, engines: bool = True) -> None:
+    """Add both; only `--expect-id` for a command that loads no engines."""
+    if engines:
+        parser.add_argument(
+            "--trust-engines",
+            action="store_true",
+            help="load the bundle's engines, which are native code: only if you trust its origin",
+        )
+    parser.add_argument(
+        "--expect-id",
+        metavar="ID",
+        help="refuse any other bundle than this one, by the first 12 or more digits of its id ('edgemm verify' prints it)",
+    )
+
+
+def trust_from_arguments(arguments: argparse.Namespace) -> Trust:
+    """What the arguments of `add_trust_arguments` say.
+
+    Raises:
+        UsageError: the expected id cannot be one.
+    """
+    from edgemm.bundle.trust import Trust
+
+    return Trust(engines=getattr(arguments, "trust_engines", False), id=arguments.expect_id)
