@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from edgemm.version import __version__
 
 _LAZY = {
-    "AdapterEntry": "edgemm.host.entries",
-    "Audio": "edgemm.inputs.declarations",
+    "Array": "edgemm_plugins.outputs.array",
+    "Audio": "edgemm_plugins.inputs.audio",
+    "Classes": "edgemm_plugins.outputs.classes",
     "CommandEntry": "edgemm.host.entries",
     "DeviceEntry": "edgemm.host.entries",
     "EdgeMMError": "edgemm.errors",
@@ -21,18 +22,22 @@ _LAZY = {
     "ExporterEntry": "edgemm.host.entries",
     "FusionEntry": "edgemm.host.entries",
     "HeadEntry": "edgemm.host.entries",
-    "Image": "edgemm.inputs.declarations",
+    "Image": "edgemm_plugins.inputs.image",
     "Inbox": "edgemm.streaming.inbox",
+    "InputEntry": "edgemm.host.entries",
+    "InputKind": "edgemm.inputs.kind",
     "ObserverEntry": "edgemm.host.entries",
+    "OutputEntry": "edgemm.host.entries",
+    "OutputKind": "edgemm.outputs.kind",
     "Packet": "edgemm.host.interfaces",
     "QuantizerEntry": "edgemm.host.entries",
     "RunnerEntry": "edgemm.host.entries",
     "SinkEntry": "edgemm.host.entries",
-    "Sound": "edgemm.inputs.audio",
+    "Sound": "edgemm_plugins.inputs.audio",
     "SourceEntry": "edgemm.host.entries",
     "TaskEntry": "edgemm.host.entries",
-    "Tensor": "edgemm.inputs.declarations",
-    "Text": "edgemm.inputs.declarations",
+    "Tensor": "edgemm_plugins.inputs.tensor",
+    "Text": "edgemm_plugins.inputs.text",
     "Trust": "edgemm.bundle.trust",
     "build": "edgemm.exporting.build",
     "doctor": "edgemm.machine.doctor",
@@ -49,8 +54,9 @@ _LAZY = {
 }
 
 __all__ = [
-    "AdapterEntry",
+    "Array",
     "Audio",
+    "Classes",
     "CommandEntry",
     "DeviceEntry",
     "EdgeMMError",
@@ -60,7 +66,11 @@ __all__ = [
     "HeadEntry",
     "Image",
     "Inbox",
+    "InputEntry",
+    "InputKind",
     "ObserverEntry",
+    "OutputEntry",
+    "OutputKind",
     "Packet",
     "QuantizerEntry",
     "RunnerEntry",
@@ -93,14 +103,15 @@ if TYPE_CHECKING:
     from edgemm.exporting.build import build
     from edgemm.exporting.export import export
     from edgemm.host.entries import (
-        AdapterEntry,
         CommandEntry,
         DeviceEntry,
         EncoderEntry,
         ExporterEntry,
         FusionEntry,
         HeadEntry,
+        InputEntry,
         ObserverEntry,
+        OutputEntry,
         QuantizerEntry,
         RunnerEntry,
         SinkEntry,
@@ -109,17 +120,23 @@ if TYPE_CHECKING:
     )
     from edgemm.host.hookspecs import hookimpl
     from edgemm.host.interfaces import Packet
-    from edgemm.inputs.audio import Sound
-    from edgemm.inputs.declarations import Audio, Image, Tensor, Text
+    from edgemm.inputs.kind import InputKind
     from edgemm.machine.doctor import doctor
     from edgemm.modeling.checkpoint import load
     from edgemm.modeling.wrap import wrap
+    from edgemm.outputs.kind import OutputKind
     from edgemm.profiling.profile import profile
     from edgemm.runtime.model import open  # noqa: A004
     from edgemm.streaming.inbox import Inbox
     from edgemm.streaming.stream import stream
     from edgemm.training.evaluate import evaluate
     from edgemm.training.train import train
+    from edgemm_plugins.inputs.audio import Audio, Sound
+    from edgemm_plugins.inputs.image import Image
+    from edgemm_plugins.inputs.tensor import Tensor
+    from edgemm_plugins.inputs.text import Text
+    from edgemm_plugins.outputs.array import Array
+    from edgemm_plugins.outputs.classes import Classes
 
 
 def __getattr__(name: str) -> Any:

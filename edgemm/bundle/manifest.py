@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgemm.errors import BundleError, UnknownNameError
-from edgemm.inputs.declarations import InputSpec
+from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.tensors import TensorSpec
 
@@ -94,7 +94,7 @@ class Manifest:
     format: str
     version: int
     name: str
-    inputs: Mapping[str, InputSpec]
+    inputs: Mapping[str, InputKind]
     graphs: Mapping[str, GraphRecord]
     nodes: tuple[Node, ...]
     outputs: Mapping[str, Output]

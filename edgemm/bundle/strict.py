@@ -12,12 +12,17 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from edgemm.errors import BundleError, EdgeMMError
-from edgemm.inputs.declarations import Audio, Image, InputSpec, Tensor, Text, input_from_table, table_from_input
-from edgemm.model.graph import Policy, Runs
+from edgemm.errors import BundleError, EdgeMMError, SpecError, UnknownNameError
+from edgemm.host.declarations import INPUTS, OUTPUTS, declaration_from_table, table_from_declaration
+from edgemm.host.named import Provider, provider_of
+from edgemm.inputs.kind import InputKind
+from edgemm.model.edge import Edge
+from edgemm.model.rules import Policy, Trigger
+from edgemm.outputs.kind import OutputKind
 
 T = TypeVar("T")
-_INPUT_TYPES = (Image, Audio, Text, Tensor)
+_WRITTEN_AS_TEXT = (Edge, Trigger, Policy)
+_ROLES = {InputKind: INPUTS, OutputKind: OUTPUTS}
 
 
 def dataclass_from_json(kind: type[T], value: Any, where: str) -> T:
@@ -49,9 +54,10 @@ def dataclass_from_json(kind: type[T], value: Any, where: str) -> T:
 
 def json_from_dataclass(value: Any) -> Any:
     """The inverse of `dataclass_from_json`."""
-    if isinstance(value, _INPUT_TYPES):
-        return table_from_input(value)
-    if isinstance(value, (Runs, Policy)):
+    if isinstance(value, (InputKind, OutputKind)):
+        provider = provider_of(INPUTS if isinstance(value, InputKind) else OUTPUTS, value.kind)
+        return {**table_from_declaration(value), **({"from": list(provider)} if provider else {})}
+    if isinstance(value, _WRITTEN_AS_TEXT):
         return str(value)
     if is_dataclass(value):
         return {item.name: json_from_dataclass(getattr(value, item.name)) for item in fields(value)}
@@ -71,18 +77,13 @@ def _read(hint: Any, value: Any, where: str) -> Any:
     origin = get_origin(hint)
     if hint is Any:
         return value
-    if hint is Runs or hint is Policy:
+    if hint in _WRITTEN_AS_TEXT:
         try:
             return hint.parse(value, where)
         except EdgeMMError as error:
             raise BundleError(str(error)) from None
-    if hint == InputSpec:
-        if not isinstance(value, dict):
-            raise BundleError(f"{where}: expected an object, got {_name(value)}")
-        try:
-            return input_from_table(where.rpartition(".")[2], value)
-        except EdgeMMError as error:
-            raise BundleError(f"{where}: {error}") from None
+    if hint in _ROLES:
+        return _read_declaration(_ROLES[hint], value, where)
     if origin in (Union, types.UnionType):
         return _read_union(hint, value, where)
     if origin is tuple:
@@ -102,6 +103,20 @@ def _read(hint: Any, value: Any, where: str) -> Any:
     if type(value) is not hint:
         raise BundleError(f"{where}: expected {hint.__name__}, got {_name(value)}")
     return value
+
+
+def _read_declaration(role: str, value: Any, where: str) -> Any:
+    """An input's or output's; `from` says who brings its kind where that is not us."""
+    if not isinstance(value, dict):
+        raise BundleError(f"{where}: expected an object, got {_name(value)}")
+    table = dict(value)
+    provider = table.pop("from", None)
+    if provider is not None and not (isinstance(provider, list) and [type(part) for part in provider] == [str, str]):
+        raise BundleError(f"{where}.from: expected [distribution, plugin], got {_name(provider)}")
+    try:
+        return declaration_from_table(role, table, where, Provider(*provider) if provider else None)
+    except (SpecError, UnknownNameError) as error:
+        raise BundleError(str(error)) from None
 
 
 def _read_union(hint: Any, value: Any, where: str) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 
 from edgemm.host.interfaces import Runner
 from edgemm.model.graph import ModelGraph
+from edgemm.outputs.kind import OutputKind
 from edgemm.runtime.single_pass import SinglePass
 
 
@@ -84,19 +85,21 @@ class Parity:
         }
 
 
-def compare(name: str, reference: Sequence[np.ndarray], got: Sequence[np.ndarray], *, labels: bool = False) -> Parity:
+def compare(
+    name: str, reference: Sequence[np.ndarray], got: Sequence[np.ndarray], *, agree: np.ndarray | None = None
+) -> Parity:
     """Compare outputs `(rows, …)` pairwise.
 
     Args:
-        labels: rows agree when their highest score has the same index; otherwise when all bools are equal.
+        agree: which rows say the same, as the output's kind judges; otherwise those whose bools are equal do.
     """
     max_abs = relative = noise = signal = 0.0
     cosines: list[np.ndarray] = []
-    agree = [np.ones(len(reference[0]), bool)]
+    agreed = [np.ones(len(reference[0]), bool) if agree is None else agree]
     for left, right in zip(reference, got, strict=True):
         rows = len(left)
         if left.dtype == np.bool_:
-            agree.append((left == right).reshape(rows, -1).all(axis=1))
+            agreed.append((left == right).reshape(rows, -1).all(axis=1))
             continue
         a = left.reshape(rows, -1).astype(np.float64)
         b = right.reshape(rows, -1).astype(np.float64)
@@ -109,11 +112,9 @@ def compare(name: str, reference: Sequence[np.ndarray], got: Sequence[np.ndarray
         signal += float((a**2).sum())
         norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
         cosines.append(np.where(norms > 0, (a * b).sum(axis=1) / np.maximum(norms, 1e-30), (a == b).all(axis=1)))
-        if labels:
-            agree.append(a.argmax(axis=1) == b.argmax(axis=1))
     snr_db = 200.0 if noise == 0 else min(200.0, 10 * float(np.log10(max(signal, 1e-30) / noise)))
     cosine = float(np.mean(np.concatenate(cosines))) if cosines else 1.0
-    agreement = float(np.mean(np.logical_and.reduce(agree)))
+    agreement = float(np.mean(np.logical_and.reduce(agreed)))
     return Parity(name, max_abs, relative, cosine, snr_db, agreement, len(reference[0]))
 
 
@@ -136,6 +137,14 @@ def compare_outputs(
     """The model's outputs through the whole chain of `runners`."""
     got = SinglePass(graph, runners, tensors).outputs()
     return {
-        name: compare(name, [array], [got[name]], labels=bool(graph.outputs[name].labels))
-        for name, array in reference.outputs().items()
+        name: compare_output(graph.outputs[name].kind, name, tensors, got[name])
+        for name, tensors in reference.outputs().items()
     }
+
+
+def compare_output(
+    kind: OutputKind, name: str, reference: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]
+) -> Parity:
+    """One output, tensor by tensor, and whether its kind reads the same from both."""
+    agree = kind.agreement(reference, got)
+    return compare(name, list(reference.values()), [got[tensor] for tensor in reference], agree=agree)

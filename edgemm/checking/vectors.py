@@ -23,13 +23,14 @@ PATH = "testvectors/vectors.npz"
 def save_vectors(
     writer: BundleWriter, graph: ModelGraph, runners: Mapping[str, Runner], tensors: Mapping[str, np.ndarray]
 ) -> str:
-    """Write `input.<name>`, `<node>.<output>` and `output.<name>` arrays of a few rows; returns the path in the bundle."""
+    """Write `input.<name>`, `<node>.<output>` and `output.<name>.<tensor>` arrays of a few rows; returns the path in the bundle."""
     tensors = {name: tensor[:ROWS] for name, tensor in tensors.items()}
     done = SinglePass(graph, runners, tensors)
     arrays = {f"input.{name}": tensor for name, tensor in tensors.items()}
     for node, values in done.values.items():
         arrays |= {f"{node}.{name}": value for name, value in values.items()}
-    arrays |= {f"output.{name}": value for name, value in done.outputs().items()}
+    for name, values in done.outputs().items():
+        arrays |= {f"output.{name}.{tensor}": value for tensor, value in values.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return writer.add(PATH, buffer.getvalue())

@@ -11,14 +11,14 @@ import numpy as np
 
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.trust import UNTRUSTED, Trust
-from edgemm.checking.parity import GATES, Parity, compare
+from edgemm.checking.parity import GATES, Parity, compare, compare_output
 from edgemm.checking.vectors import load_vectors
 from edgemm.errors import BundleError, EdgeMMError
 from edgemm.host.interfaces import Runner
 from edgemm.model.graph import ModelGraph
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 from edgemm.runtime.model import Model
-from edgemm.runtime.single_pass import SinglePass
+from edgemm.runtime.single_pass import SinglePass, specs_by_key
 
 
 @dataclass
@@ -74,10 +74,11 @@ def verify(bundle: str | Path, *, trust: Trust = UNTRUSTED) -> Verification:
     found = Verification(str(bundle), opened.id, files=opened.check_all())
     vectors = load_vectors(opened)
     graph = opened.manifest.model
-    missing = [name for name in graph.inputs if f"input.{name}" not in vectors]
+    keys = specs_by_key(graph.inputs)
+    missing = [key for key in keys if f"input.{key}" not in vectors]
     if missing:
         raise BundleError(f"{bundle}: its test vectors lack input '{missing[0]}'")
-    tensors = {name: vectors[f"input.{name}"] for name in graph.inputs}
+    tensors = {key: vectors[f"input.{key}"] for key in keys}
     for key, variant in opened.manifest.variants.items():
         runners: Mapping[str, Runner]
         try:
@@ -112,9 +113,9 @@ def _compare(graph: ModelGraph, vectors: dict[str, np.ndarray], done: SinglePass
     for node in graph.nodes:
         names = [name for name in node.outputs if f"{node.name}.{name}" in vectors and node.name in done.values]
         if names:
-            expected = [vectors[f"{node.name}.{name}"] for name in names]
-            parities[node.name] = compare(node.name, expected, [done.values[node.name][name] for name in names])
+            wanted = [vectors[f"{node.name}.{name}"] for name in names]
+            parities[node.name] = compare(node.name, wanted, [done.values[node.name][name] for name in names])
     for name, got in done.outputs().items():
-        labels = bool(graph.outputs[name].labels)
-        parities[f"output {name}"] = compare(name, [vectors[f"output.{name}"]], [got], labels=labels)
+        expected = {tensor: vectors[f"output.{name}.{tensor}"] for tensor in got}
+        parities[f"output {name}"] = compare_output(graph.outputs[name].kind, name, expected, got)
     return parities

@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from edgemm.errors import UsageError
+from edgemm.errors import InputError, UsageError
 from edgemm.host.interfaces import Runner
-from edgemm.inputs.adapters import make_adapter
-from edgemm.inputs.declarations import InputSpec, Text
+from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph
-from edgemm.runtime.single_pass import SinglePass
+from edgemm.runtime.single_pass import SinglePass, by_key
 
 MINIMUM_ROWS = 32
 _RANDOM_ROWS = 64
@@ -60,7 +59,7 @@ class Samples:
         return digest.hexdigest()
 
 
-def load_samples(inputs: Mapping[str, InputSpec], given: str | Path | Iterable[Mapping[str, Any]] | None) -> Samples:
+def load_samples(inputs: Mapping[str, InputKind], given: str | Path | Iterable[Mapping[str, Any]] | None) -> Samples:
     """Calibration samples from an .npz (input -> rows), from an iterable of `{input: raw value}`, or random ones for None.
 
     Raises:
@@ -82,9 +81,7 @@ def load_samples(inputs: Mapping[str, InputSpec], given: str | Path | Iterable[M
                 )
     if not rows:
         raise UsageError("calibration: there are no samples")
-    adapters = {name: make_adapter(name, spec) for name, spec in inputs.items()}
-    tensors = {name: np.concatenate([adapter.convert(row[name]) for row in rows]) for name, adapter in adapters.items()}
-    return Samples(tensors, source)
+    return Samples(by_key(inputs, {name: _converted(name, kind, rows) for name, kind in inputs.items()}), source)
 
 
 def feeds_per_graph(
@@ -106,6 +103,7 @@ def feeds_per_graph(
 
 
 def _presence(names: Sequence[str], index: int, rows: int) -> dict[str, np.ndarray]:
+    names = tuple(dict.fromkeys(key.partition(".")[0] for key in names))
     missing = names[index // 8 % len(names)] if index % 8 >= 5 and len(names) > 1 else ""
     return {name: np.full(rows, name != missing) for name in names}
 
@@ -120,7 +118,18 @@ def _batches(tensors: Mapping[str, np.ndarray], size: int) -> Iterator[dict[str,
         yield {name: tensor[start : start + size] for name, tensor in tensors.items()}
 
 
-def _rows_of_file(inputs: Mapping[str, InputSpec], path: Path) -> list[dict[str, Any]]:
+def _converted(name: str, kind: InputKind, rows: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
+    """All rows of one input: an array `(rows, …)` per tensor."""
+    converted = []
+    for number, row in enumerate(rows):
+        try:
+            converted.append(kind.convert(row[name]))
+        except InputError as error:
+            raise InputError(f"calibration: sample {number}, input '{name}': {error}") from None
+    return [np.concatenate(parts) for parts in zip(*converted, strict=True)]
+
+
+def _rows_of_file(inputs: Mapping[str, InputKind], path: Path) -> list[dict[str, Any]]:
     try:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -134,27 +143,11 @@ def _rows_of_file(inputs: Mapping[str, InputSpec], path: Path) -> list[dict[str,
     counts = {name: len(arrays[name]) for name in inputs}
     if len(set(counts.values())) != 1:
         raise UsageError(f"calibration: '{path}' is not aligned, its inputs have different numbers of rows: {counts}")
-    columns = {name: _raw_rows(spec, arrays[name]) for name, spec in inputs.items()}
+    columns = {name: kind.raw_rows(arrays[name]) for name, kind in inputs.items()}
     return [{name: column[index] for name, column in columns.items()} for index in range(counts[next(iter(inputs))])]
 
 
-def _raw_rows(spec: InputSpec, array: np.ndarray) -> list[Any]:
-    if not isinstance(spec, Text):
-        return list(array)
-    if array.dtype.kind == "U":
-        return [str(row) for row in array]
-    return [bytes(row.astype(np.uint8)).rstrip(b"\0").decode("utf-8", "ignore") for row in array]
-
-
-def _random_samples(inputs: Mapping[str, InputSpec]) -> Samples:
+def _random_samples(inputs: Mapping[str, InputKind]) -> Samples:
     generator = np.random.default_rng(0)
-    tensors = {}
-    for name, spec in inputs.items():
-        shape, dtype = spec.tensor.with_batch(_RANDOM_ROWS), np.dtype(spec.tensor.dtype)
-        if dtype.kind == "f":
-            tensors[name] = generator.uniform(-1, 1, shape).astype(dtype)
-        elif isinstance(spec, Text):
-            tensors[name] = generator.integers(97, 123, shape).astype(dtype)
-        else:
-            tensors[name] = generator.integers(0, 2 if dtype.kind == "b" else 128, shape).astype(dtype)
-    return Samples(tensors, "random", random=True)
+    drawn = {name: kind.draw(_RANDOM_ROWS, generator) for name, kind in inputs.items()}
+    return Samples(by_key(inputs, drawn), "random", random=True)

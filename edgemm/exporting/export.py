@@ -30,7 +30,7 @@ from edgemm.exporting.report import report_html
 from edgemm.exporting.summary import ExportSummary
 from edgemm.host.interfaces import Runner
 from edgemm.host.plugin_host import PluginHost, default_host
-from edgemm.modeling.graph_modules import Exportable, example_inputs, graph_inputs, run_modules, tensor_specs
+from edgemm.modeling.graph_modules import Exportable, example_inputs, run_modules, tensor_specs
 from edgemm.progress import Progress, silent
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 from edgemm.runtime.single_pass import SinglePass
@@ -175,7 +175,7 @@ class _Export:
         for number, name in enumerate(self._graph.graph_names):
             self._progress("exporting", number, len(self._graph.graph_names), f"graph {name} to ONNX")
             node = next(node for node in self._graph.nodes if node.graph == name)
-            inputs = tensor_specs(graph_inputs(node), record[node.name]["inputs"])
+            inputs = tensor_specs(node.graph_inputs, record[node.name]["inputs"])
             outputs = tensor_specs(node.outputs, record[node.name]["outputs"])
             path = self._writer.path(_reference_path(name))
             self._keep_fp32[name] = onnx_from_torch(modules[name], record[node.name]["inputs"], inputs, outputs, path)
@@ -192,7 +192,7 @@ class _Export:
         expected = run_modules(self._model, {name: torch.from_numpy(array) for name, array in tensors.items()})
         records = {}
         for node in self._graph.nodes:
-            feeds = dict(zip(graph_inputs(node), (t.numpy() for t in expected[node.name]["inputs"]), strict=True))
+            feeds = dict(zip(node.graph_inputs, (t.numpy() for t in expected[node.name]["inputs"]), strict=True))
             got = self._runners[node.graph].run(feeds)
             parity = compare(node.name, [t.numpy() for t in expected[node.name]["outputs"]], got)
             if not parity.passes(GATES["fp32"]):

@@ -16,9 +16,7 @@ T = TypeVar("T")
 INPUTS, OUTPUTS = "input", "output"
 
 
-def declaration_from_table(
-    role: str, table: Mapping[str, Any], where: str, provider: Provider | None = None
-) -> Any:
+def declaration_from_table(role: str, table: Mapping[str, Any], where: str, provider: Provider | None = None) -> Any:
     """Make a declaration of an input or output from a table such as `[inputs.NAME]` of a model.toml.
 
     Args:
@@ -32,7 +30,9 @@ def declaration_from_table(
     options = dict(table)
     kind = options.pop("kind", None)
     if not isinstance(kind, str):
-        raise SpecError(f"{where}: kind is missing, such as kind = \"{'image' if role == INPUTS else 'classes'}\"; see 'edgemm plugins --kind {role}'")
+        raise SpecError(
+            f"{where}: kind is missing, such as kind = \"{'image' if role == INPUTS else 'classes'}\"; see 'edgemm plugins --kind {role}'"
+        )
     made = class_of_kind(role, kind, provider)
     known = [item.name for item in fields(made)]
     unknown = [key for key in options if key not in known]

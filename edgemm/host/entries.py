@@ -59,10 +59,13 @@ class HeadEntry(ConfiguredEntry):
 
 
 @dataclass(frozen=True)
-class AdapterEntry(Entry):
-    """`factory(**options) -> edgemm.host.interfaces.Adapter` for inputs of `modality`."""
+class InputEntry(Entry):
+    """`factory` is a subclass of `edgemm.inputs.kind.InputKind`, whose `kind` is the entry's name. Torch-free."""
 
-    modality: str = ""
+
+@dataclass(frozen=True)
+class OutputEntry(Entry):
+    """`factory` is a subclass of `edgemm.outputs.kind.OutputKind`, whose `kind` is the entry's name. Torch-free."""
 
 
 @dataclass(frozen=True)

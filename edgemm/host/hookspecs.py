@@ -45,8 +45,13 @@ def edgemm_heads() -> Iterable[entries.HeadEntry]:  # type: ignore[empty-body]
 
 
 @hookspec
-def edgemm_adapters() -> Iterable[entries.AdapterEntry]:  # type: ignore[empty-body]
-    """Adapters: a raw frame, sound or record to a graph's input tensor. Torch-free."""
+def edgemm_inputs() -> Iterable[entries.InputEntry]:  # type: ignore[empty-body]
+    """Kinds of input: a raw frame, sound or record to the tensors that graphs read, alone and in a stream. Torch-free."""
+
+
+@hookspec
+def edgemm_outputs() -> Iterable[entries.OutputEntry]:  # type: ignore[empty-body]
+    """Kinds of output: a graph's tensors to what a program reads. Torch-free."""
 
 
 @hookspec

@@ -48,19 +48,19 @@ def class_of_kind(role: str, name: str, provider: Provider | None = None) -> typ
     if reference:
         found: type[Any] = pkgutil.resolve_name(reference)
         return found
-    from edgemm.host.plugin_host import default_host
+    from edgemm.host.plugin_host import ENTRY_KINDS, default_host
 
-    found = default_host().load(role, name)
-    return found
+    loaded: type[Any] = default_host().load(ENTRY_KINDS[role].record, name)
+    return loaded
 
 
 def provider_of(role: str, name: str) -> Provider | None:
     """Who registered a kind; None for our own and for what was registered by hand."""
     if (role, name) in _INDEX:
         return None
-    from edgemm.host.plugin_host import default_host
+    from edgemm.host.plugin_host import ENTRY_KINDS, default_host
 
-    registered = default_host().find(role, name)
+    registered = default_host().find(ENTRY_KINDS[role].record, name)
     distribution, _, version = registered.distribution.rpartition(" ")
     return Provider(distribution, registered.plugin) if version[:1].isdigit() else None
 
@@ -85,4 +85,9 @@ def _from_distribution(role: str, name: str, provider: Provider) -> str:
         for entry in yielded:
             if entry.name == name:
                 return str(entry.factory)
-    raise UnknownNameError(f"kind of {role}", name, [], f"the installed '{provider.distribution}' does not bring it any more; install the version that the bundle was made with")
+    raise UnknownNameError(
+        f"kind of {role}",
+        name,
+        [],
+        f"the installed '{provider.distribution}' does not bring it any more; install the version that the bundle was made with",
+    )

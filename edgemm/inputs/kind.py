@@ -9,7 +9,7 @@ nothing of sources, threads or torch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from edgemm.errors import InputError, SpecError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from edgemm.tensors import TensorSpec
 
-    Tensors = tuple[np.ndarray, ...]
+Tensors: TypeAlias = "tuple[np.ndarray, ...]"
 
 
 class InputKind:
@@ -26,6 +26,7 @@ class InputKind:
 
     Attributes:
         kind: the name that it is registered under.
+        modality: what sources must deliver for it, and what encoders say that they encode; the kind's name if it says nothing else.
         trigger: when a node that encodes it runs, unless the model says otherwise: `arrival` or `change`.
         live_packets: how many values of a live source wait for the model before the oldest is dropped.
     """
@@ -34,10 +35,14 @@ class InputKind:
     trigger: ClassVar[str] = "arrival"
     live_packets: ClassVar[int] = 8
 
-    @property
-    def modality(self) -> str:
-        """What sources must deliver for it, and what encoders say that they encode; the kind's name if it is not another's."""
-        return self.kind
+    if TYPE_CHECKING:
+        modality: Any
+    else:
+
+        @property
+        def modality(self) -> str:
+            """The kind's name."""
+            return self.kind
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
@@ -134,4 +139,6 @@ def check_choice(declaration: InputKind, name: str, choices: Sequence[str]) -> N
     """Raise `SpecError` unless a field is one of `choices`."""
     value = getattr(declaration, name)
     if value not in choices:
-        raise SpecError(f"{declaration.kind} input: {name} must be {', '.join(choices[:-1])} or {choices[-1]}, got '{value}'")
+        raise SpecError(
+            f"{declaration.kind} input: {name} must be {', '.join(choices[:-1])} or {choices[-1]}, got '{value}'"
+        )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from edgemm.errors import SpecError, UnknownNameError
 from edgemm.inputs.kind import InputKind
 from edgemm.model.edge import INPUT, Edge, Window
-from edgemm.model.rules import Policy, Reference, Trigger, Until
+from edgemm.model.rules import ARRIVAL, LATEST, Policy, Reference, Trigger, Until
 from edgemm.outputs.kind import OutputKind
 
 ROLES = ("encoder", "fusion", "head", "node")
@@ -47,8 +47,8 @@ class Node:
     reads: Mapping[str, Edge]
     outputs: tuple[str, ...]
     role: str = "node"
-    trigger: Trigger = Trigger()
-    policy: Policy = Policy()
+    trigger: Trigger = ARRIVAL
+    policy: Policy = LATEST
     members: tuple[str, ...] = ()
     presence: str = ""
     age: str = ""
@@ -175,7 +175,9 @@ def _check_node(model: ModelGraph, by_name: Mapping[str, Node], node: Node) -> N
             raise UnknownNameError(f"output of {where}:", name, node.outputs)
     for name in node.state.values():
         if name in node.reads:
-            raise SpecError(f"{where}: graph input '{name}' is fed by state, so it cannot read '{node.reads[name]}' too")
+            raise SpecError(
+                f"{where}: graph input '{name}' is fed by state, so it cannot read '{node.reads[name]}' too"
+            )
     _check_rules(node, where)
 
 

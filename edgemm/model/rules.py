@@ -56,7 +56,8 @@ class Trigger:
     def parse(cls, text: str, where: str = "trigger") -> Trigger:
         """Read `arrival`, `hop(COUNT)`, `change`, `tick(HZ)` or `until(OUTPUT[, LIMIT[, restart|finish]])`."""
         name, arguments = _parse_call(text, where)
-        kind = {"arrival": Trigger, "hop": Hop, "change": Change, "tick": Tick, "until": Until}.get(name)
+        kinds: dict[str, type[Trigger]] = {kind.name: kind for kind in (Trigger, Hop, Change, Tick, Until)}
+        kind = kinds.get(name)
         if kind is None:
             raise UnknownNameError(f"trigger in {where}:", name, _TRIGGERS)
         return kind._of(arguments, where, text)
@@ -77,6 +78,9 @@ class Trigger:
 
     def __str__(self) -> str:
         return self.name
+
+
+ARRIVAL = Trigger()
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,9 @@ class Until(Trigger):
     @classmethod
     def _of(cls, arguments: list[str], where: str, text: str) -> Trigger:
         if not 1 <= len(arguments) <= 3 or not arguments[0]:
-            raise SpecError(f"{where}: write until(OUTPUT), until(OUTPUT, LIMIT) or until(OUTPUT, LIMIT, finish); got '{text}'")
+            raise SpecError(
+                f"{where}: write until(OUTPUT), until(OUTPUT, LIMIT) or until(OUTPUT, LIMIT, finish); got '{text}'"
+            )
         limit = _number(arguments, 1, where, text) if len(arguments) > 1 else 0
         if limit != int(limit) or limit < 0:
             raise SpecError(f"{where}: the limit of until(…) is a whole number of steps, got '{text}'")
@@ -181,7 +187,8 @@ class Policy:
     def parse(cls, text: str, where: str = "policy") -> Policy:
         """Read `latest`, `barrier` or `reference(EDGE, MS)`."""
         name, arguments = _parse_call(text, where)
-        kind = {"latest": Policy, "barrier": Barrier, "reference": Reference}.get(name)
+        kinds: dict[str, type[Policy]] = {kind.name: kind for kind in (Policy, Barrier, Reference)}
+        kind = kinds.get(name)
         if kind is None:
             raise UnknownNameError(f"sync policy in {where}:", name, _POLICIES)
         return kind._of(arguments, where, text)
@@ -198,6 +205,9 @@ class Policy:
 
     def __str__(self) -> str:
         return self.name
+
+
+LATEST = Policy()
 
 
 @dataclass(frozen=True)

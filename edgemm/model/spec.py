@@ -22,8 +22,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgemm.errors import SpecError
-from edgemm.inputs.declarations import InputSpec, input_from_table
-from edgemm.model.graph import INPUT, ModelGraph, Node, Output, Policy, Runs
+from edgemm.host.declarations import INPUTS, OUTPUTS, declaration_from_table
+from edgemm.inputs.kind import InputKind
+from edgemm.model.edge import INPUT, edges
+from edgemm.model.graph import ModelGraph, Node, Output
+from edgemm.model.rules import Policy, Trigger
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,9 +37,7 @@ if TYPE_CHECKING:
     from edgemm.host.entries import ConfiguredEntry
     from edgemm.host.plugin_host import PluginHost
 
-__all__ = ["Component", "InputSpec", "ModelSpec", "graph_from_spec", "spec_from_file", "spec_from_text"]
-
-WHEN = {"image": "arrival", "audio": "hop", "text": "change"}
+__all__ = ["Component", "ModelSpec", "graph_from_spec", "spec_from_file", "spec_from_text"]
 
 
 class Run(BaseModel):
@@ -51,12 +52,15 @@ class Run(BaseModel):
 
 
 class Component(BaseModel):
-    """One plugin in use; every key but `use`, `share` and `run` is the plugin's own option."""
+    """One plugin in use; every key but `use`, `share`, `run` and `output` is the plugin's own option."""
 
     model_config = ConfigDict(extra="allow")
     use: str = ""
     share: str = ""
     run: Run = Run()
+    output: dict[str, Any] = Field(
+        default_factory=dict
+    )  # of a head: how it is read, such as { kind = "values", unit = "m/s" }
 
     @property
     def options(self) -> dict[str, Any]:
@@ -101,9 +105,9 @@ class ModelSpec(BaseModel):
     text: str = Field("", exclude=True)
 
     @property
-    def input_specs(self) -> dict[str, InputSpec]:
+    def input_specs(self) -> dict[str, InputKind]:
         """The declared inputs, in order."""
-        return {name: input_from_table(name, table) for name, table in self.inputs.items()}
+        return {name: declaration_from_table(INPUTS, table, f"inputs.{name}") for name, table in self.inputs.items()}
 
     @property
     def encoder_names(self) -> tuple[str, ...]:
@@ -203,19 +207,16 @@ def graph_from_spec(spec: ModelSpec) -> ModelGraph:
     fusion = Node(
         "fusion",
         "fusion",
-        reads,
+        edges(reads),
         tuple(spec.heads),
         role="fusion",
         members=spec.encoder_names,
         presence="presence",
         age="age_ms",
-        runs=Runs.parse(spec.fusion.run.when or "arrival", "fusion.run.when"),
+        trigger=Trigger.parse(spec.fusion.run.when or "arrival", "fusion.run.when"),
         policy=Policy.parse(spec.fusion.run.policy, "fusion.run.policy"),
     )
-    outputs = {
-        name: Output(f"fusion.{name}", tuple(str(label) for label in head.options.get("labels", ())))
-        for name, head in spec.heads.items()
-    }
+    outputs = {name: _output(name, head) for name, head in spec.heads.items()}
     return ModelGraph(spec.model.name, inputs, (*nodes, fusion), outputs)
 
 
@@ -251,30 +252,39 @@ def _check(spec: ModelSpec) -> None:
             raise SpecError(f"{name}: 'use' is missing; it names a plugin's entry, see 'edgemm plugins'")
 
 
-def _encoder_node(name: str, component: Component, inputs: dict[str, InputSpec]) -> Node:
+def _encoder_node(name: str, component: Component, inputs: dict[str, InputKind]) -> Node:
     if name not in inputs:
         raise SpecError(
             f"encoders.{name}: there is no [inputs.{name}]; an encoder has its input's name (inputs: {', '.join(inputs)})"
         )
-    when = component.run.when or WHEN.get(inputs[name].modality, "arrival")
-    return _node(name, component.share or name, {"x": f"{INPUT}.{name}"}, component.run, when, f"encoders.{name}")
+    tensors = [spec.name for spec in inputs[name].tensors]
+    reads = {"x": f"{INPUT}.{name}"} if len(tensors) == 1 else {part: f"{INPUT}.{name}.{part}" for part in tensors}
+    when = component.run.when or inputs[name].trigger
+    return _node(name, component.share or name, reads, component.run, when, f"encoders.{name}")
 
 
-def _free_node(table: NodeTable, inputs: dict[str, InputSpec]) -> Node:
-    modalities = [inputs[edge[6:]].modality for edge in table.reads.values() if edge[6:] in inputs]
-    when = table.run.when or (WHEN.get(modalities[0], "arrival") if modalities else "arrival")
+def _free_node(table: NodeTable, inputs: dict[str, InputKind]) -> Node:
+    read = [inputs[edge.output] for edge in edges(table.reads).values() if edge.from_input and edge.output in inputs]
+    when = table.run.when or (read[0].trigger if read else "arrival")
     return _node(table.name, table.share or table.name, table.reads, table.run, when, f"node {table.name}")
+
+
+def _output(name: str, head: Component) -> Output:
+    """How a head's tensor is read: as it says itself, as classes where it has labels, else as numbers."""
+    labels = head.options.get("labels")
+    table = head.output or ({"kind": "classes", "labels": labels} if labels else {"kind": "array"})
+    return Output.of(f"fusion.{name}", declaration_from_table(OUTPUTS, table, f"heads.{name}.output"))
 
 
 def _node(name: str, graph: str, reads: dict[str, str], run: Run, when: str, where: str) -> Node:
     return Node(
         name,
         graph,
-        reads,
+        edges(reads),
         ("tokens", "valid"),
         role="encoder",
         usable="valid",
-        runs=Runs.parse(when, f"{where}.run.when"),
+        trigger=Trigger.parse(when, f"{where}.run.when"),
         policy=Policy.parse(run.policy, f"{where}.run.policy"),
         hold=run.hold,
         stale_after_ms=run.stale_after_ms,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,8 +10,9 @@ from torch import Tensor, nn
 from edgemm.errors import EdgeMMError, PluginError, SpecError
 from edgemm.host.entries import ConfiguredEntry, EncoderEntry, FusionEntry, HeadEntry
 from edgemm.host.plugin_host import PluginHost, default_host
-from edgemm.model.graph import INPUT, ModelGraph
+from edgemm.model.graph import ModelGraph
 from edgemm.model.spec import Component, ModelSpec, graph_from_spec, options_of
+from edgemm.tensors import BATCH, TensorSpec
 
 
 class ComposedModel(nn.Module):
@@ -45,9 +47,18 @@ class ComposedModel(nn.Module):
         graphs["fusion"] = FusionGraph(self.fusion, self.heads)
         return graphs
 
+    @property
+    def state_by_graph(self) -> dict[str, tuple[TensorSpec, ...]]:
+        """State inputs of encoders that have some: an encoder's `state` says name -> shape without the batch."""
+        return {
+            name: tuple(TensorSpec(key, "float32", (BATCH, *shape)) for key, shape in state.items())
+            for name, encoder in self.encoders.items()
+            if (state := getattr(encoder, "state", None))
+        }
+
     def _encoder(self, name: str, component: Component, host: PluginHost) -> nn.Module:
         node = self.graph.node(name)
-        read = next((edge[len(INPUT) + 1 :] for edge in node.reads.values() if edge.startswith(f"{INPUT}.")), "")
+        read = next((edge.output for edge in node.reads.values() if edge.from_input), "")
         if not read:
             raise SpecError(f"node '{name}' must read at least one input of the model")
         component = _with_width(component, self.spec.model.width, host)
@@ -67,6 +78,16 @@ class FusionGraph(nn.Module):
         *pairs, presence, age_ms = tensors
         fused = self.fusion(list(pairs[0::2]), list(pairs[1::2]), presence, age_ms)
         return tuple(head(fused) for head in self.heads.values())
+
+
+def _with_state(graph: ModelGraph, encoders: nn.ModuleDict) -> ModelGraph:
+    """Give nodes the state of their encoders: `forward(x, *state) -> (tokens, valid, *next state)`."""
+    nodes = []
+    for node in graph.nodes:
+        state = getattr(encoders[node.graph], "state", {}) if node.graph in encoders else {}
+        following = {f"{name}_next": name for name in state}
+        nodes.append(replace(node, outputs=(*node.outputs, *following), state=following) if following else node)
+    return replace(graph, nodes=tuple(nodes))
 
 
 def compose(spec: ModelSpec, host: PluginHost | None = None) -> ComposedModel:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from edgemm.errors import SpecError
-from edgemm.inputs.declarations import InputSpec
-from edgemm.model.graph import INPUT, ModelGraph, Node
+from edgemm.inputs.kind import InputKind
+from edgemm.model.graph import ModelGraph, Node
+from edgemm.runtime.single_pass import Memory, SinglePass, specs_by_key
 from edgemm.tensors import BATCH, TensorSpec
 
 _DTYPES = {
@@ -38,6 +40,11 @@ class Exportable(Protocol):
         """Graph name -> its module."""
         ...
 
+    @property
+    def state_by_graph(self) -> Mapping[str, Sequence[TensorSpec]]:
+        """Graph name -> its state inputs, for graphs that have state; zeros at a stream's start."""
+        ...
+
 
 def full_precision_of(module: nn.Module) -> tuple[str, ...]:
     """Qualified names of the submodules that stay FP32 in every precision."""
@@ -48,30 +55,30 @@ def full_precision_of(module: nn.Module) -> tuple[str, ...]:
     return tuple(names)
 
 
-def graph_inputs(node: Node) -> tuple[str, ...]:
-    """Names of a node's graph inputs, in order."""
-    extra = [name for name in (node.presence, node.age) if name]
-    return (*node.reads, *extra, *node.state.values())
-
-
-def example_inputs(inputs: Mapping[str, InputSpec], batch: int, seed: int = 0) -> dict[str, Tensor]:
-    """Random tensors as the adapters make them."""
+def example_inputs(inputs: Mapping[str, InputKind], batch: int, seed: int = 0) -> dict[str, Tensor]:
+    """Random tensors of the dtypes and shapes that the inputs make, keyed as `single_pass.tensor_key` says; no two rows alike."""
     generator = torch.Generator().manual_seed(seed)
     examples = {}
-    for name, spec in inputs.items():
-        shape, dtype = spec.tensor.with_batch(batch), _DTYPES[spec.tensor.dtype]
+    for key, spec in specs_by_key(inputs).items():
+        shape, dtype = spec.with_batch(batch), _DTYPES[spec.dtype]
         if dtype.is_floating_point:
-            examples[name] = torch.rand(shape, generator=generator, dtype=dtype) * 2 - 1
+            examples[key] = torch.rand(shape, generator=generator, dtype=dtype) * 2 - 1
         else:
             high = 2 if dtype == torch.bool else 128 if dtype == torch.int8 else 256
-            examples[name] = torch.randint(0, high, shape, generator=generator).to(dtype)
+            examples[key] = torch.randint(0, high, shape, generator=generator).to(dtype)
     return examples
 
 
 def run_modules(
-    model: Exportable, tensors: Mapping[str, Tensor], age_ms: Mapping[str, float] | None = None
+    model: Exportable,
+    tensors: Mapping[str, Tensor],
+    age_ms: Mapping[str, float] | None = None,
+    memory: Memory | None = None,
 ) -> dict[str, dict[str, tuple[Tensor, ...]]]:
-    """Run every node once in torch on inputs that are all present.
+    """Run every node once in torch on inputs that are all present, by the same rules as everywhere else.
+
+    Args:
+        memory: of the pass before, for nodes with state and windows; changed by this one.
 
     Returns:
         Node -> {"inputs": its graph's inputs, "outputs": its outputs}, each in the graph's order.
@@ -79,30 +86,38 @@ def run_modules(
     Raises:
         SpecError: a module does not return what its node declares.
     """
-    batch = len(next(iter(tensors.values())))
-    modules = model.modules_by_graph
-    record: dict[str, dict[str, tuple[Tensor, ...]]] = {}
-    for node in model.graph.nodes:
-        found: list[Tensor] = []
-        for edge in node.reads.values():
-            owner, _, tensor = edge.partition(".")
-            if owner == INPUT:
-                found.append(tensors[tensor])
-            else:
-                found.append(record[owner]["outputs"][model.graph.node(owner).outputs.index(tensor)])
-        if node.presence:
-            found.append(torch.ones(batch, len(node.members)))
-        if node.age:
-            ages = torch.tensor([(age_ms or {}).get(member, 0.0) for member in node.members])
-            found.append(ages.expand(batch, -1).contiguous())
-        if node.state:
-            raise SpecError(f"node '{node.name}' has state; exporting stateful nodes is not part of this version")
+    runners = {node.graph: ModuleRunner(model, node) for node in model.graph.nodes}
+    arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
+    done = SinglePass(model.graph, runners, arrays, age_ms=age_ms, memory=memory)
+    return {
+        node.name: {
+            "inputs": tuple(torch.from_numpy(done.feeds[node.name][name]) for name in node.graph_inputs),
+            "outputs": tuple(torch.from_numpy(array) for array in done.values[node.name].values()),
+        }
+        for node in model.graph.nodes
+    }
+
+
+class ModuleRunner:
+    """A torch module as a runner, so that a pass through a model in torch is the same code as one in ONNX Runtime."""
+
+    def __init__(self, model: Exportable, node: Node) -> None:
+        self._module = model.modules_by_graph[node.graph]
+        self._node = node
+        self.inputs = tuple(model.state_by_graph.get(node.graph, ()))
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Outputs in declared order.
+
+        Raises:
+            SpecError: the module does not return what its node declares.
+        """
+        found = [torch.from_numpy(np.ascontiguousarray(feeds[name])) for name in self._node.graph_inputs]
         with torch.no_grad():
-            outputs = modules[node.graph](*found)
+            outputs = self._module(*found)
         outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-        _check_outputs(node, outputs, batch)
-        record[node.name] = {"inputs": tuple(found), "outputs": outputs}
-    return record
+        _check_outputs(self._node, outputs, len(found[0]))
+        return [output.contiguous().numpy() for output in outputs]
 
 
 def tensor_specs(names: Sequence[str], tensors: Sequence[Tensor]) -> tuple[TensorSpec, ...]:

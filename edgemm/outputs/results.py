@@ -52,7 +52,18 @@ class Result:
         partial: outputs that are still growing: a loop has more to say.
     """
 
-    __slots__ = ("_inputs", "_kinds", "_outputs", "_rows", "_tensors", "_views", "at_ns", "partial", "sequence", "timings")
+    __slots__ = (
+        "_inputs",
+        "_kinds",
+        "_outputs",
+        "_rows",
+        "_tensors",
+        "_views",
+        "at_ns",
+        "partial",
+        "sequence",
+        "timings",
+    )
 
     def __init__(
         self,

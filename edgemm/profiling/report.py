@@ -29,7 +29,7 @@ class Stage:
     """One step of an answer.
 
     Attributes:
-        kind: `adapter`, `node`, `result` or `total` (nodes and result).
+        kind: `input`, `node`, `result` or `total` (nodes and result).
         edgemm: what it takes in a stream.
         bare: the same with plain ONNX Runtime; None where that has no such step.
         floor: the same with everything bound once.
@@ -99,7 +99,7 @@ def _lines(profile: Profile) -> Iterator[str]:
         name = stage.kind if stage.name == stage.kind else f"{stage.kind} {stage.name}"
         yield f"  {name:<42}{_cells(stage.edgemm)}  {_cells(stage.bare)}  {floor:>8}  {ratio:>7}".rstrip()
     yield ""
-    yield "ratio: edgemm over bare, of p25, which a busy machine disturbs least. total: nodes and result; adapters come on top."
+    yield "ratio: edgemm over bare, of p25, which a busy machine disturbs least. total: nodes and result; inputs come on top."
 
 
 def _cells(times: Percentiles | None) -> str:

@@ -69,7 +69,11 @@ class OnnxRuntimeRunner:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if not optimise:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        providers = list(dict.fromkeys((PROVIDERS[provider], *([PROVIDERS["cuda"]] if provider == "tensorrt" else []), PROVIDERS["cpu"])))
+        providers = list(
+            dict.fromkeys(
+                (PROVIDERS[provider], *([PROVIDERS["cuda"]] if provider == "tensorrt" else []), PROVIDERS["cpu"])
+            )
+        )
         try:
             self.session = ort.InferenceSession(model, options, providers=providers)
         except Exception as error:  # onnxruntime raises many classes, none of them public
@@ -102,9 +106,9 @@ class SessionBinding:
         self._session = runner.session
         self._memory = runner.memory
         self._binding = runner.session.io_binding()
-        self._outputs = [(spec.name, (batch, *spec.shape[1:]), spec.dtype) for spec in runner.outputs]
+        self._outputs = [(spec.name, _shape(spec, batch), spec.dtype) for spec in runner.outputs]
         self._input_bytes = {
-            spec.name: int(np.prod((batch, *spec.shape[1:]))) * np.dtype(spec.dtype).itemsize for spec in runner.inputs
+            spec.name: int(np.prod(_shape(spec, batch))) * np.dtype(spec.dtype).itemsize for spec in runner.inputs
         }
         self._written: Sequence[Value] | None = None  # the values that are bound as outputs
         self._unfixed: dict[str, Value] = {}  # linked, but elsewhere after each run
@@ -114,7 +118,9 @@ class SessionBinding:
     def new_outputs(self) -> tuple[Value, ...]:
         """Values of zeros in this session's memory."""
         if self._memory != HOST:
-            return tuple(_DeviceValue(shape, dtype, self._memory, self.copied_bytes) for _, shape, dtype in self._outputs)
+            return tuple(
+                _DeviceValue(shape, dtype, self._memory, self.copied_bytes) for _, shape, dtype in self._outputs
+            )
         arrays = [np.zeros(shape, dtype) for _, shape, dtype in self._outputs]
         return tuple(HostValue(array, ort.OrtValue.ortvalue_from_numpy(array)) for array in arrays)
 
@@ -158,7 +164,7 @@ class _DeviceValue:
 
     fixed = True
 
-    def __init__(self, shape: tuple[Any, ...], dtype: str, memory: str, copied_bytes: dict[str, int]) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: str, memory: str, copied_bytes: dict[str, int]) -> None:
         device, _, index = memory.partition(":")
         self.memory = memory
         self.handle = ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), device, int(index))
@@ -174,6 +180,13 @@ class _DeviceValue:
             self._copied_bytes["down"] += self._array.nbytes
             self.stale = False
         return self._array
+
+    def put(self, row: np.ndarray) -> None:
+        """Take a row's content, copied up."""
+        self._array[0] = row
+        self.handle.update_inplace(self._array)
+        self._copied_bytes["up"] += self._array.nbytes
+        self.stale = False
 
     def clear(self) -> None:
         """Fill it with zeros, on the device."""
@@ -192,6 +205,12 @@ def check_provider(provider: str) -> None:
             f"the installed ONNX Runtime {ort.__version__} was built without the provider '{provider}' (it has {has}): "
             f"pip uninstall onnxruntime; pip install {_BROUGHT_BY[provider]}"
         )
+
+
+def _shape(spec: TensorSpec, batch: int) -> tuple[int, ...]:
+    """The concrete shape; a graph may have a fixed first axis too."""
+    first, *rest = spec.shape
+    return (batch if isinstance(first, str) else first, *(int(size) for size in rest))
 
 
 def _spec(value: Any) -> TensorSpec:

@@ -31,7 +31,13 @@ class Value(Protocol):
     fixed: bool
 
     @property
-    def array(self) -> np.ndarray: ...
+    def array(self) -> np.ndarray:
+        """Its content in host memory."""
+        ...
+
+    def put(self, row: np.ndarray) -> None:
+        """Take the content of a host array, without its batch axis, as the only row."""
+        ...
 
     def clear(self) -> None:
         """Fill it with zeros, where it lies."""
@@ -49,6 +55,13 @@ class HostValue:
         self.handle = handle
         self.fixed = fixed
 
+    def put(self, row: np.ndarray) -> None:
+        """Take a row's content."""
+        if self.fixed:
+            self.array[0] = row
+        else:
+            self.array = row[np.newaxis].copy()
+
     def clear(self) -> None:
         """Fill it with zeros."""
         self.array.fill(0)
@@ -63,7 +76,10 @@ class Bound(Protocol):
         copied_bytes: what had to be copied between memories so far, `{"up": …, "down": …}` seen from the device.
     """
 
-    copied_bytes: Mapping[str, int]
+    @property
+    def copied_bytes(self) -> Mapping[str, int]:
+        """What was copied so far."""
+        ...
 
     def new_outputs(self) -> tuple[Value, ...]:
         """Values of zeros, one per output in declared order, that a run can write into."""

@@ -6,7 +6,7 @@ subtracted from a clock: a reader remembers which version it has seen, so nobody
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,9 @@ class InputCell(Cell):
     __slots__ = ("_compared", "compare", "ended", "feed", "keep", "kind", "late", "name", "newest_ns", "refreshed")
 
     def __init__(self, name: str, kind: InputKind) -> None:
-        super().__init__(tuple(HostValue(np.zeros(spec.with_batch(1), spec.dtype), fixed=False) for spec in kind.tensors))
+        super().__init__(
+            tuple(HostValue(np.zeros(spec.with_batch(1), spec.dtype), fixed=False) for spec in kind.tensors)
+        )
         self.name = name
         self.kind = kind
         self.feed = kind.open_feed()
@@ -152,17 +154,36 @@ class InputCell(Cell):
             cell.refresh(captured_ns)
         return True
 
-    def convert(self, raw: Any, captured_ns: int) -> Any:
-        """What the feed makes of a value: (tensors, capture time) for each that it completes.
+    def arrivals(self, raw: Any, captured_ns: int) -> Iterable[int]:
+        """Take a value; the capture time of each arrival that it makes, each held until the next is asked for.
 
         Raises:
             InputError: it does not fit; the message names the input.
         """
+        if self.repeats(raw, captured_ns):
+            self.newest_ns = captured_ns
+            return (captured_ns,)
         try:
-            return self.feed.push(raw, captured_ns)
+            made = self.feed.push(raw, captured_ns)
         except InputError as error:
-            self._compared = None
-            raise InputError(f"input '{self.name}': {error}") from None
+            raise self._misfit(error) from None
+        self.newest_ns = captured_ns
+        if type(made) is tuple and len(made) == 1:  # the hot path: no generator
+            self.take(*made[0])
+            return (made[0][1],)
+        return self._one_by_one(made)
+
+    def _one_by_one(self, made: Iterable[tuple[Tensors, int]]) -> Iterator[int]:
+        try:
+            for tensors, at_ns in made:
+                self.take(tensors, at_ns)
+                yield at_ns
+        except InputError as error:  # of a feed that is a generator
+            raise self._misfit(error) from None
+
+    def _misfit(self, error: InputError) -> InputError:
+        self._compared = None
+        return InputError(f"input '{self.name}': {error}")
 
     def take(self, tensors: Tensors, captured_ns: int) -> None:
         """Hold new tensors."""

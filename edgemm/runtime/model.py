@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic_ns
 from types import TracebackType
@@ -12,16 +12,16 @@ from edgemm.bundle.files import Bundle
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import BundleError, EdgeMMError, InputError, UnknownNameError, UsageError
 from edgemm.host.interfaces import Runner
-from edgemm.inputs.adapters import make_adapter
-from edgemm.model.graph import INPUT
-from edgemm.outputs.results import ABSENT, LIVE, InputState, Result
+from edgemm.model.edge import INPUT
+from edgemm.outputs.results import ABSENT, LIVE, InputState, Result, Timings
 from edgemm.runners.choosing import REFERENCE, choices, load_runners
-from edgemm.runtime.single_pass import SinglePass
+from edgemm.runtime.single_pass import SinglePass, by_key, specs_by_key
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgemm.runtime.live import Live
+    from edgemm.runtime.batch import Batch
+    from edgemm.runtime.schedule import Live
 
 __all__ = ["REFERENCE", "Model", "check_inputs", "open"]
 
@@ -46,7 +46,7 @@ def open(bundle: str | Path, *, variant: str = "auto", threads: int = 1, trust: 
 
 
 class Model:
-    """An open bundle: its graphs loaded, its adapters made.
+    """An open bundle: its graphs loaded, its kinds of input and output found.
 
     Use it as a context manager, or call `close`. `infer` and `run` may be called from several threads; each `live` belongs to one.
 
@@ -60,11 +60,12 @@ class Model:
         self.bundle = bundle
         self.graph = bundle.manifest.model
         self.variant, self.variant_reason, self.runners = _load(bundle, variant, threads)
-        self.adapters = {name: make_adapter(name, spec) for name, spec in self.graph.inputs.items()}
-        self.labels = {name: output.labels for name, output in self.graph.outputs.items()}
+        self.kinds = {name: output.kind for name, output in self.graph.outputs.items()}
+        self._specs = specs_by_key(self.graph.inputs)
         self._closed = False
         try:
-            self._check_adapters()
+            self._check_inputs()
+            self._check_outputs()
         except BaseException:
             self.close()
             raise
@@ -93,64 +94,94 @@ class Model:
         """Answer one question, statelessly, from any non-empty subset of the inputs.
 
         Args:
-            inputs: input name -> frame, sound or text as its adapter takes it; None means absent.
+            inputs: input name -> frame, sound or text as its kind takes it; None means absent.
 
         Raises:
             UnknownNameError: the model has no such input.
             InputError: a value does not fit, or nothing was given.
         """
         self._known(inputs)
-        tensors = {name: self.adapters[name].convert(raw) for name, raw in inputs.items() if raw is not None}
-        if not tensors:
+        converted = {name: self._converted(name, raw) for name, raw in inputs.items() if raw is not None}
+        if not converted:
             raise InputError(f"nothing to infer from: give at least one of {', '.join(self.graph.inputs)}")
         started_ns = monotonic_ns()
-        outputs, usable = self.run(tensors)
-        timings = (started_ns, started_ns, monotonic_ns())
-        values = {
-            name: array[0]
-            for name, array in outputs.items()
-            if usable[self.graph.outputs[name].edge.partition(".")[0]]  # nothing recognised anywhere is no prediction
+        done = self.run(by_key(self.graph.inputs, converted))
+        usable = {source: bool(column[0]) for source, column in done.usable.items()}
+        timings = Timings(started_ns, started_ns, monotonic_ns())
+        tensors = {
+            name: {tensor: array[0] for tensor, array in arrays.items()}
+            for name, arrays in done.outputs().items()
+            if all(usable[source] for source in self.graph.outputs[name].sources)  # nothing recognised is no prediction
         }
-        return Result(values, self.labels, usable, self._states, timings, 0)
+        return Result(tensors, self.kinds, usable, self._states, timings, 0)
 
-    def run(
-        self, tensors: Mapping[str, np.ndarray], age_ms: Mapping[str, float] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, bool]]:
-        """Run the nodes once on batches of adapter-ready tensors; absent inputs are left out.
+    def run(self, tensors: Mapping[str, np.ndarray], age_ms: Mapping[str, float] | None = None) -> SinglePass:
+        """Run the nodes once, statelessly, on batches of converted tensors; absent inputs are left out.
 
-        Returns:
-            Output name -> array `(batch, …)`, without those whose inputs were absent, and owner (`input.audio`, `audio`) -> whether
-            the first sample of the batch was usable.
+        Args:
+            tensors: input name (`text.mask` for one tensor of several) -> array `(batch, …)`.
+            age_ms: member of a fusion -> how old it shall be.
+
+        Raises:
+            UnknownNameError: the model has no such input.
+            InputError: a tensor does not fit.
         """
         self._check_open()
-        self._known(tensors)
-        for name, tensor in tensors.items():
-            self.adapters[name].tensor.check(tensor)
-        done = SinglePass(self.graph, self.runners, tensors, age_ms=age_ms)
-        return done.outputs(), {owner: bool(column[0]) for owner, column in done.usable.items()}
+        for key, tensor in tensors.items():
+            if key not in self._specs:
+                raise UnknownNameError("input", key, self._specs)
+            self._specs[key].check(tensor)
+        return SinglePass(self.graph, self.runners, tensors, age_ms=age_ms)
 
-    def live(self, *, clock: Callable[[], int] = monotonic_ns) -> Live:
+    def live(
+        self, *, clock: Callable[[], int] = monotonic_ns, on_failure: Callable[[str, Exception], None] | None = None
+    ) -> Live:
         """A stream that the caller pushes into, on the caller's thread: no threads, no queues."""
-        from edgemm.runtime.live import Live
+        from edgemm.runtime.schedule import Live
 
         self._check_open()
-        return Live(self, clock=clock)
+        return Live(self.graph, self.runners, clock=clock, on_failure=on_failure)
 
-    def _check_adapters(self) -> None:
-        """What adapters make must be what graphs take: sizes are checked before anything is allocated for them."""
+    def batch(self, streams: int, *, clock: Callable[[], int] = monotonic_ns) -> Batch:
+        """Several streams that one thread pushes into at once; what is due in many of them runs as one batch where that pays."""
+        from edgemm.runtime.batch import Batch
+
+        self._check_open()
+        return Batch(self.graph, self.runners, streams, clock=clock)
+
+    def _converted(self, name: str, raw: Any) -> Sequence[np.ndarray]:
+        try:
+            return self.graph.inputs[name].convert(raw)
+        except InputError as error:
+            raise InputError(f"input '{name}': {error}") from None
+
+    def _check_inputs(self) -> None:
+        """What inputs make must be what graphs take: sizes are checked before anything is allocated for them."""
         for node in self.graph.nodes:
             takes = {spec.name: spec for spec in self.runners[node.graph].inputs}
             for tensor, edge in node.reads.items():
-                owner, _, name = edge.partition(".")
-                if owner != INPUT:
+                if not edge.from_input or edge.window is not None:
                     continue
-                made, taken = self.adapters[name].tensor, takes[tensor]
+                made, taken = self.graph.inputs[edge.output].tensors[self.graph.tensor_index(edge)], takes[tensor]
                 pairs = zip(made.shape[1:], taken.shape[1:], strict=False)
                 fits = len(made.shape) == len(taken.shape) and all(a == b for a, b in pairs if isinstance(b, int))
                 if made.dtype != taken.dtype or not fits:
                     raise BundleError(
-                        f"{self.bundle.path}: input '{name}' is {made}, but graph '{node.graph}' takes {taken}"
+                        f"{self.bundle.path}: input '{edge.output}' is {made}, but graph '{node.graph}' takes {taken}"
                     )
+
+    def _check_outputs(self) -> None:
+        """What graphs give must be what outputs read: a label too many would give every later class a wrong name."""
+        for name, output in self.graph.outputs.items():
+            specs = {}
+            for tensor, edge in output.reads.items():
+                node = self.graph.node(edge.owner)
+                specs[tensor] = self.runners[node.graph].outputs[node.outputs.index(edge.output)]
+            problem = output.kind.check(specs)
+            if problem:
+                raise BundleError(
+                    f"{self.bundle.path}: output '{name}' cannot be read as {output.kind.kind}: {problem}"
+                )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -12,7 +12,7 @@ in ns on any monotonic clock. What a node does is its step's; who is present is 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from edgemm.runtime.steps import Loop, Once, make_windows, step_for
 if TYPE_CHECKING:
     from edgemm.model.graph import ModelGraph
     from edgemm.outputs.kind import OutputKind
+    from edgemm.runners.values import Value
 
 _Answer = tuple[str, tuple[tuple[str, Once, int], ...]]
 _Row = tuple[int, bool, str]
@@ -68,7 +69,9 @@ class Live:
         self._untimed = untimed
         self._after = {step: tuple(s for s in untimed if step in depends[s]) for step in steps if step.loops}
         self._ticking = tuple(step for step in steps if step.period_ns)
-        self._with_ticks = tuple(s for s in steps if s.period_ns or any(ticker in depends[s] for ticker in self._ticking))
+        self._with_ticks = tuple(
+            s for s in steps if s.period_ns or any(ticker in depends[s] for ticker in self._ticking)
+        )
         self._loops = tuple(step for step in steps if isinstance(step, Loop))
         self._failing: list[Once] = []
         self._answers = self._answers_of(graph)
@@ -108,23 +111,26 @@ class Live:
             UnknownNameError: the model has no such input.
             InputError: the value does not fit; the stream goes on as if it had not come.
         """
+        arrivals, result = self.arrive(name, value, captured_ns)
+        for at_ns in arrivals:
+            result = self._run_due(self.plan(name), at_ns) or result
+        return result
+
+    def arrive(self, name: str, value: Any, captured_ns: int | None) -> tuple[Iterable[int], Result | None]:
+        """The first half of a push: answer deadlines before it, and let the input take the value.
+
+        Returns:
+            The times of what arrives in the input (each is held until the next is asked for), and the deadlines' newest result.
+        """
         cell = self.inputs.get(name)
         if cell is None:
             raise UnknownNameError("input", name, self.inputs)
         if captured_ns is None:
             captured_ns = self._clock()
         if not cell.accepts(captured_ns):
-            return None
+            return (), None
         result = self._tick_before(captured_ns) if self._ticking else None
-        plan = self._plans[name]
-        if cell.repeats(value, captured_ns):
-            result = self._run_due(plan, captured_ns) or result
-        else:
-            for tensors, at_ns in cell.convert(value, captured_ns):
-                cell.take(tensors, at_ns)
-                result = self._run_due(plan, at_ns) or result
-        cell.newest_ns = captured_ns
-        return result
+        return cell.arrivals(value, captured_ns), result
 
     def tick(self, now_ns: int | None = None) -> Result:
         """Answer now, whatever has come so far: runs the nodes that give outputs, and those that run at a rate; no loop."""
@@ -132,7 +138,7 @@ class Live:
         started_ns = monotonic_ns()
         for step in self._with_ticks or self._final:
             if not step.loops:
-                self._run(step, now_ns)
+                self.run(step, now_ns)
         return self.answer(now_ns, started_ns)
 
     def advance(self, now_ns: int) -> Iterator[Result]:
@@ -199,7 +205,7 @@ class Live:
     def answer(self, at_ns: int, started_ns: int) -> Result:
         """A result of what the nodes hold, without running any."""
         tensors = {}
-        partial = ()
+        partial: tuple[str, ...] = ()
         for name, reads in self._answers:
             for _, step, _ in reads:
                 if step.cell.captured_ns == NEVER or step.skipped or not step.stands(at_ns):
@@ -207,12 +213,35 @@ class Live:
             else:
                 tensors[name] = {tensor: step.cell.values[place].array[0].copy() for tensor, step, place in reads}
         if self._loops:
-            partial = tuple(name for name, reads in self._answers if any(s.loops and s.running for _, s, _ in reads))  # type: ignore[attr-defined]
+            partial = tuple(name for name, reads in self._answers if any(step.running for _, step, _ in reads))
         rows = [cell.report(at_ns) for _, cell in self._rows]
         timings = Timings(at_ns, started_ns, monotonic_ns())
         self.recent.append(timings)
         self._sequence += 1
         return Result(tensors, self._kinds, rows, self._states, timings, self._sequence - 1, partial)
+
+    def plan(self, name: str) -> tuple[Once, ...]:
+        """The steps that news of an input can set off, in running order; while a node fails, all that may be tried again."""
+        return self._untimed if self._failing else self._plans[name]
+
+    def run(self, step: Once, now_ns: int) -> None:
+        """Run a step; where it fails, it is quarantined and the others go on."""
+        try:
+            step.run(now_ns)
+        except Exception as error:  # a runner's, whatever it is
+            self._quarantine(step, now_ns, error)
+        else:
+            if self._failing:
+                self._release(step)
+
+    def settle(self, step: Once, outputs: tuple[Value, ...], now_ns: int, captured_ns: int) -> None:
+        """Take the outputs of a step that was run elsewhere, as a row of a batch."""
+        try:
+            step.finish(outputs, captured_ns)
+        except Exception as error:  # what it wrote is no answer
+            self._quarantine(step, now_ns, error)
+        else:
+            self._release(step)
 
     def _make_steps(self, graph: ModelGraph, runners: Mapping[str, Any]) -> None:
         cells: dict[tuple[str, Window | None], Cell] = {(f"{INPUT}.{name}", None): c for name, c in self.inputs.items()}
@@ -254,32 +283,21 @@ class Live:
             if step.period_ns:
                 if step.due_ns == deadline_ns:
                     step.due_ns += step.period_ns
-                    self._run(step, deadline_ns)
-            elif step.due():
-                self._run(step, deadline_ns)
+                    self.run(step, deadline_ns)
+            elif step.due(deadline_ns):
+                self.run(step, deadline_ns)
         return self.answer(deadline_ns, started_ns)
 
     def _run_due(self, plan: tuple[Once, ...], now_ns: int, started_ns: int = 0) -> Result | None:
         """Run the steps of `plan` that are due; a result if one of them gives an output."""
         answered = False
-        if self._failing:  # a quarantine may be over for something that nothing new has reached
-            plan = self._untimed
         for step in plan:
-            if step.due() or (step.retry_ns != NEVER and now_ns >= step.retry_ns):
+            if step.due(now_ns):
                 started_ns = started_ns or monotonic_ns()
-                self._run(step, now_ns)
-                if step.answers and step.cell.version and not step.loops:  # once it could answer, silence is worth telling too
+                self.run(step, now_ns)
+                if step.speaks:
                     answered = True
         return self.answer(now_ns, started_ns) if answered else None
-
-    def _run(self, step: Once, now_ns: int) -> None:
-        try:
-            step.run(now_ns)
-        except Exception as error:  # a runner's, whatever it is: this node is absent for a while, the others go on
-            self._quarantine(step, now_ns, error)
-        else:
-            if self._failing:
-                self._release(step)
 
     def _quarantine(self, step: Once, now_ns: int, error: Exception) -> None:
         step.fail(now_ns, error)

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from edgemm.errors import InputError
+from edgemm.inputs.kind import InputKind
 from edgemm.model.edge import AGE, INPUT, MASK, Edge
 from edgemm.model.graph import ModelGraph, Node
 from edgemm.runtime.feeds import NEVER, NS_PER_MS, may_run, nothing, recognised, write_members
@@ -24,8 +25,10 @@ Arrays = dict[str, np.ndarray]
 class BatchRunner(Protocol):
     """As much of a runner as a pass needs."""
 
-    inputs: Sequence[TensorSpec]
-    outputs: Sequence[TensorSpec]
+    @property
+    def inputs(self) -> Sequence[TensorSpec]:
+        """What it takes; of a module in torch, its state at least."""
+        ...
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Outputs in declared order."""
@@ -51,7 +54,7 @@ class SinglePass:
     Args:
         graph: the model.
         runners: graph name -> runner.
-        tensors: `input.<name>` or, where the input has several tensors, `input.<name>.<tensor>` -> batch; absent inputs are left out.
+        tensors: input -> batch, keyed as `tensor_key` says; absent inputs are left out.
         presence: input name -> bool `(batch,)`, for inputs that only some rows have.
         age_ms: member -> age.
         memory: of the pass before; changed by this one.
@@ -83,8 +86,8 @@ class SinglePass:
         self.usable: Arrays = {}
         for key, tensor in tensors.items():
             if len(tensor) != self.batch:
-                raise InputError(f"'{key}' has a batch of {len(tensor)}, the inputs before it {self.batch}")
-            name = key.split(".")[1]
+                raise InputError(f"input '{key}' has a batch of {len(tensor)}, the inputs before it {self.batch}")
+            name = key.partition(".")[0]
             self.usable[f"{INPUT}.{name}"] = (presence or {}).get(name, np.ones(self.batch, bool))
         for node in graph.nodes:
             self._step(node)
@@ -103,7 +106,7 @@ class SinglePass:
             return
         runner = self._runners[node.graph]
         feeds = self.feeds[node.name] = self._feeds(node, {spec.name: spec for spec in runner.inputs})
-        outputs = dict(zip((spec.name for spec in runner.outputs), runner.run(feeds), strict=True))
+        outputs = dict(zip(node.outputs, runner.run(feeds), strict=True))
         self.values[node.name] = outputs
         self.usable[node.name] = self._usable(node)
         if self._memory is not None and node.state:
@@ -146,7 +149,8 @@ class SinglePass:
     def _read(self, edge: Edge) -> np.ndarray | None:
         """What an edge carries, or None where its source is absent."""
         if edge.from_input:
-            found = self._inputs.get(f"{INPUT}.{edge.output}" + (f".{edge.tensor}" if edge.tensor else ""))
+            found = self._inputs.get(f"{edge.output}.{edge.tensor}") if edge.tensor else None
+            found = self._inputs.get(edge.output) if found is None else found
         else:
             found = self.values.get(edge.owner, {}).get(edge.output)
         if found is None or edge.window is None:
@@ -176,16 +180,22 @@ class SinglePass:
         return window
 
 
-def input_tensors(graph: ModelGraph, arrays: Mapping[str, Sequence[np.ndarray]]) -> Arrays:
-    """Name the tensors of inputs as edges do: input name -> its arrays in order, to `input.<name>` or `input.<name>.<tensor>` -> array."""
-    named: Arrays = {}
-    for name, parts in arrays.items():
-        specs = graph.inputs[name].tensors
-        for spec, array in zip(specs, parts, strict=True):
-            named[tensor_key(name, spec.name, len(specs))] = array
-    return named
+def tensor_key(name: str, tensor: str, count: int) -> str:
+    """How a batch names one of an input's `count` tensors: by the input alone, or as `text.mask` where it has several."""
+    return name if count == 1 else f"{name}.{tensor}"
 
 
-def tensor_key(name: str, tensor: str, count: int = 2) -> str:
-    """How an input's tensor is named in a pass and in test vectors."""
-    return f"{INPUT}.{name}" if count == 1 else f"{INPUT}.{name}.{tensor}"
+def specs_by_key(inputs: Mapping[str, InputKind]) -> dict[str, TensorSpec]:
+    """Every tensor of a model's inputs, by its key."""
+    return {
+        tensor_key(name, spec.name, len(kind.tensors)): spec for name, kind in inputs.items() for spec in kind.tensors
+    }
+
+
+def by_key(inputs: Mapping[str, InputKind], arrays: Mapping[str, Sequence[np.ndarray]]) -> Arrays:
+    """Batches by key, from input name -> its arrays in order."""
+    return {
+        tensor_key(name, spec.name, len(parts)): array
+        for name, parts in arrays.items()
+        for spec, array in zip(inputs[name].tensors, parts, strict=True)
+    }

@@ -6,7 +6,7 @@ schedule's. What it may read is decided in `feeds`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any
 
@@ -43,6 +43,7 @@ class Once:
     """
 
     loops = False
+    running = False
 
     def __init__(self, node: Node, graph: ModelGraph, runner: Any, sources: Sources) -> None:
         self.node = node
@@ -63,7 +64,9 @@ class Once:
             self._by_name.setdefault(source, cell)
         self._members = tuple(self._by_name[member] for member in node.members)
         self._bound = bind(runner)
-        self._links = [(name, sources[edge.source, edge.window], _place(edge, graph)) for name, edge in node.reads.items()]
+        self._links = [
+            (name, sources[edge.source, edge.window], _place(edge, graph)) for name, edge in node.reads.items()
+        ]
         self._linked: list[object] = [None] * len(self._links)
         self._presence = np.zeros((1, len(self._members)), np.float32)
         self._age = np.zeros((1, len(self._members)), np.float32)
@@ -93,13 +96,23 @@ class Once:
         if node.hold:
             # what is held must survive further steps of the state, so there it is a copy of its own
             self._visible, self._spare = (
-                tuple(HostValue(v.array.copy()) if place in self._state_now else v for place, v in enumerate(new_outputs()))
+                tuple(
+                    HostValue(v.array.copy()) if place in self._state_now else v
+                    for place, v in enumerate(new_outputs())
+                )
                 for _ in range(2)
             )
 
-    def due(self) -> bool:
-        """Whether the rules say that it runs now."""
+    def due(self, now_ns: int) -> bool:
+        """Whether the rules say that it runs now, or its quarantine is over: then it is tried again without news."""
+        if self.retry_ns != NEVER:
+            return now_ns >= self.retry_ns
         return self._policy.due(self.trigger, self.cells, self._marks)
+
+    @property
+    def speaks(self) -> bool:
+        """Whether a run of it makes a result: once it could answer, silence is worth telling too."""
+        return bool(self.answers) and bool(self.cell.version) and not self.loops
 
     def schedule(self, now_ns: int) -> None:
         """Set the first deadline after `now_ns`: whole periods of the clock."""
@@ -125,10 +138,25 @@ class Once:
         captured_ns = self.prepare(now_ns)
         if captured_ns == NEVER:
             return
+        self.finish(self.run_graph(), captured_ns)
+
+    def run_graph(self) -> tuple[Value, ...]:
+        """Run the graph on what the cells hold, whatever it is; the values that it wrote."""
         self._bind()
-        outputs = self._next_outputs()
+        outputs = self.next_outputs()
         self._bound.run(outputs)
-        self.finish(outputs, captured_ns)
+        return outputs
+
+    def reads(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Graph input -> host array `(1, …)`, of everything that the next run reads."""
+        for name, cell, place in self._links:
+            yield name, cell.values[place].array
+        if self.node.presence:
+            yield self.node.presence, self._presence
+        if self.node.age:
+            yield self.node.age, self._age
+        for place, name in self._state:
+            yield name, self._state_now[place].array
 
     def prepare(self, now_ns: int) -> int:
         """Remember what is seen, align what is read; the capture time of the answer to come, or NEVER if it cannot run."""
@@ -224,7 +252,7 @@ class Once:
         for place, name in self._state:
             self._bound.link(name, self._state_now[place])
 
-    def _next_outputs(self) -> tuple[Value, ...]:
+    def next_outputs(self) -> tuple[Value, ...]:
         """Where the next run writes: the spare buffer of a holding node, and the state that is not read by this run."""
         if not self._state:
             return self._spare
@@ -275,9 +303,9 @@ class Loop(Once):
         self.steps = 0
         self.resumed = 0
 
-    def due(self) -> bool:
+    def due(self, now_ns: int) -> bool:
         """Whether it starts now; a loop that finishes first is not due while it runs."""
-        return not (self.running and self._finish_first) and super().due()
+        return not (self.running and self._finish_first) and super().due(now_ns)
 
     def run(self, now_ns: int) -> None:
         """Start, or start again with what has changed; the steps come with `resume`."""
@@ -296,7 +324,7 @@ class Loop(Once):
         """
         for place, name in self._state:
             self._bound.link(name, self._state_now[place])
-        outputs = self._next_outputs()
+        outputs = self.next_outputs()
         self._bound.run(outputs)
         self.steps += 1
         self.finish(outputs, self._captured_ns)

@@ -10,14 +10,14 @@ from edgemm import uris
 from edgemm.errors import UnknownNameError, UsageError
 from edgemm.host.entries import SourceEntry
 from edgemm.host.interfaces import Source
-from edgemm.inputs.declarations import InputSpec
+from edgemm.inputs.kind import InputKind
 from edgemm.streaming.inbox import Inbox
 
 if TYPE_CHECKING:
     from edgemm.host.plugin_host import PluginHost, Registered
 
 
-def sources_from_inputs(specs: Mapping[str, InputSpec], inputs: Mapping[str, Any]) -> list[Source]:
+def sources_from_inputs(specs: Mapping[str, InputKind], inputs: Mapping[str, Any]) -> list[Source]:
     """Make the sources of a stream; files are opened here, devices when their packets are asked for.
 
     Args:
@@ -29,7 +29,7 @@ def sources_from_inputs(specs: Mapping[str, InputSpec], inputs: Mapping[str, Any
         UsageError: a value is none of these.
     """
     sources: list[Source] = []
-    shared: dict[tuple[str, str], dict[str, InputSpec]] = {}
+    shared: dict[tuple[str, str], dict[str, InputKind]] = {}
     for name, value in inputs.items():
         if isinstance(value, (str, os.PathLike)):
             registered = _find(uris.parse(os.fspath(value)), specs[name].modality)

@@ -10,6 +10,7 @@ of what sources and sinks do.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic_ns, sleep
@@ -17,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from edgemm.bundle.trust import UNTRUSTED, Trust
-from edgemm.errors import EdgeMMError, SourceError, UsageError
+from edgemm.errors import EdgeMMError, InputError, SourceError, UsageError
 from edgemm.host.interfaces import Packet, Source
 from edgemm.outputs.results import Result
 from edgemm.runtime.model import Model, check_inputs
@@ -28,8 +29,6 @@ from edgemm.streaming.outlets import Outlet
 from edgemm.streaming.sources import sources_from_inputs
 
 RECORDED = Limits(packets=64, when_full="block")
-LIVE = Limits(packets=8, when_full="drop_oldest")
-LIVE_SOUND = Limits(packets=100, when_full="drop_oldest")
 
 
 def stream(
@@ -135,7 +134,8 @@ class Stream:
         if observer:
             observer.on_start([name for source in self._sources for name in source.inputs])
         self._mailbox = Mailbox(self._on_drop)
-        self._live = model.live()
+        self._live = model.live(on_failure=self._on_failure)
+        self._misfits: Counter[str] = Counter()
         self._outlet = Outlet(consumers, sinks, observer, block=not self._realtime, on_finished=self._mailbox.stop)
         self.started_ns = monotonic_ns()
         for source in self._sources:
@@ -199,7 +199,7 @@ class Stream:
         counts: dict[str, int] = {}
         for (name, _), count in list(self._mailbox.drops.items()):
             counts[name] = counts.get(name, 0) + count
-        for name, count in self._live.late.items():
+        for name, count in (*self._live.late.items(), *self._misfits.items()):
             if count:
                 counts[name] = counts.get(name, 0) + count
         if self._outlet.dropped:
@@ -210,6 +210,14 @@ class Stream:
     def muted(self) -> dict[str, str]:
         """Callback or sink -> the error that muted it."""
         return dict(self._outlet.muted)
+
+    @property
+    def failing(self) -> dict[str, str]:
+        """Node -> why it is quarantined; it is tried again, and the others go on."""
+        return self._live.failing
+
+    def _on_failure(self, node: str, error: Exception) -> None:
+        self._outlet.tell_error(f"node '{node}'", error)
 
     def _on_drop(self, input: str, cause: str) -> None:
         self._outlet.tell_drop(input, cause)
@@ -279,23 +287,42 @@ class Stream:
         while not mailbox.stopped:
             packet = mailbox.take(self._wait_s(end_ns), in_order=not self._realtime)
             if packet is None:
-                if mailbox.ended():
+                if mailbox.ended() and not live.running:
                     break
                 now_ns = self._now_ns()
                 if end_ns is not None and now_ns >= end_ns:
                     break
                 self._emit_due(now_ns)
+                if live.running:  # perception first: a loop goes on only when nothing else waits
+                    self._resume(now_ns)
                 continue
             if end_ns is not None and packet.captured_ns >= end_ns:
                 break
             last_ns = max(last_ns, packet.captured_ns)
             self._emit_due(packet.captured_ns)
             self._outlet.tell_packet(packet)
-            result = live.push(packet.input, packet.value, packet.captured_ns)
-            if result is not None:
-                self._outlet.put(result)
+            self._push(packet)
         if not self._error and mailbox.ended():
             self._emit_due(last_ns if end_ns is None else end_ns)
+
+    def _push(self, packet: Packet) -> None:
+        try:
+            result = self._live.push(packet.input, packet.value, packet.captured_ns)
+        except InputError as error:  # one value that does not fit is lost, not the stream
+            self._misfits[packet.input] += 1
+            self._outlet.tell_drop(packet.input, "does not fit")
+            self._outlet.tell_error(packet.input, error)
+            return
+        if result is not None:
+            self._outlet.put(result)
+        if not self._realtime:  # as fast as possible must be reproducible: a loop ends before the next packet comes
+            while self._live.running and not self._mailbox.stopped:
+                self._resume(packet.captured_ns)
+
+    def _resume(self, now_ns: int) -> None:
+        result = self._live.resume(now_ns)
+        if result is not None:
+            self._outlet.put(result)
 
     def _emit_due(self, now_ns: int) -> None:
         for result in self._live.advance(now_ns):
@@ -303,6 +330,8 @@ class Stream:
 
     def _wait_s(self, end_ns: int | None) -> float | None:
         """How long the model may sleep before a node is due at its rate, or the stream ends."""
+        if self._live.running:
+            return 0.0
         if not self._realtime:
             return None
         due = [at_ns for at_ns in (self._live.due_ns, end_ns) if at_ns is not None]
@@ -313,5 +342,5 @@ def _channels(source: Source, model: Model) -> list[tuple[Any, Limits]]:
     """A recorded source delivers in order of capture, so it is one channel; a live one has a channel per input."""
     if not source.live:
         return [(id(source), RECORDED)]
-    sounds = {name for name, spec in model.graph.inputs.items() if spec.modality == "audio"}
-    return [(name, LIVE_SOUND if name in sounds else LIVE) for name in source.inputs]
+    kinds = model.graph.inputs
+    return [(name, Limits(packets=kinds[name].live_packets, when_full="drop_oldest")) for name in source.inputs]

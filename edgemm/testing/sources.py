@@ -1,4 +1,4 @@
-"""The contract of sources: packets in order of capture, an end when it is asked for, and values that adapters take."""
+"""The contract of sources: packets in order of capture, an end when it is asked for, and values that inputs take."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from collections.abc import Mapping
 
 from edgemm.errors import InputError
 from edgemm.host.interfaces import Packet, Source
-from edgemm.inputs.adapters import make_adapter
-from edgemm.inputs.declarations import InputSpec
+from edgemm.inputs.kind import InputKind
 from edgemm.testing.contract import ContractError, expect
 
 
 def check_source(
-    source: Source, inputs: Mapping[str, InputSpec] | None = None, *, count: int = 20, timeout_s: float = 30.0
+    source: Source, inputs: Mapping[str, InputKind] | None = None, *, count: int = 20, timeout_s: float = 30.0
 ) -> list[Packet]:
     """Read up to `count` packets, stop the source, close it twice, and check everything on the way.
 
@@ -65,7 +64,7 @@ def check_source(
     return packets
 
 
-def _check_attributes(source: Source, inputs: Mapping[str, InputSpec] | None) -> None:
+def _check_attributes(source: Source, inputs: Mapping[str, InputKind] | None) -> None:
     expect(isinstance(source, Source), f"{type(source).__name__} lacks part of edgemm.host.interfaces.Source")
     names = source.inputs
     named = isinstance(names, tuple) and bool(names) and all(isinstance(name, str) for name in names)
@@ -98,12 +97,12 @@ def _check_packets(source: Source, packets: list[Packet], started_ns: int) -> No
         newest[packet.input] = packet
 
 
-def _check_values(packets: list[Packet], inputs: Mapping[str, InputSpec]) -> None:
-    adapters = {name: make_adapter(name, spec) for name, spec in inputs.items()}
+def _check_values(packets: list[Packet], inputs: Mapping[str, InputKind]) -> None:
     for packet in packets:
-        adapter = adapters[packet.input]
+        kind = inputs[packet.input]
         try:
-            adapter.tensor.check(adapter.convert(packet.value))
+            for spec, tensor in zip(kind.tensors, kind.convert(packet.value), strict=True):
+                spec.check(tensor)
         except InputError as error:
             raise ContractError(f"packet {packet.sequence}: {error}") from error
 

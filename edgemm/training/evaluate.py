@@ -77,7 +77,9 @@ def infer_from_model(model: ComposedModel) -> Infer:
         if rows is not None:
             tokens, valid = model.encoders[name](torch.from_numpy(np.ascontiguousarray(rows)))
             return tokens, valid
-        spec = model.graph.inputs[name].tensor  # a blank row gives the shape of what is absent; its content is masked
+        (spec,) = model.graph.inputs[
+            name
+        ].tensors  # a blank row gives the shape of what is absent; its content is masked
         tokens, valid = model.encoders[name](torch.from_numpy(np.zeros(spec.with_batch(1), spec.dtype)))
         return torch.zeros_like(tokens).expand(count, -1, -1), torch.zeros_like(valid).expand(count, -1)
 
@@ -98,8 +100,8 @@ def infer_from_bundle(model: Model) -> Infer:
     """Make the `Infer` of an open bundle with one output; all embeddings are fresh."""
 
     def infer(present: Mapping[str, NDArray[Any]]) -> NDArray[np.floating[Any]]:
-        outputs, _ = model.run({name: np.ascontiguousarray(rows) for name, rows in present.items()})
-        return next(iter(outputs.values()))
+        done = model.run({name: np.ascontiguousarray(rows) for name, rows in present.items()})
+        return next(iter(next(iter(done.outputs().values())).values()))
 
     return infer
 

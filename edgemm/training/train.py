@@ -70,10 +70,11 @@ def train(
 
 def _check_answers(model: ComposedModel, task: Task) -> None:
     for name, output in model.graph.outputs.items():
-        if output.labels != task.answers:
+        labels = getattr(output.kind, "labels", ())
+        if labels != task.answers:
             raise SpecError(
                 f"heads.{name}.labels: expected the task's {len(task.answers)} answers, "
-                f"{_listed(task.answers)}; got {_listed(output.labels) or 'none'}"
+                f"{_listed(task.answers)}; got {_listed(labels) or 'none'}"
             )
 
 

@@ -31,10 +31,14 @@ from onnx import TensorProto, helper
 import edgemm
 from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
-from edgemm.inputs.declarations import Image, Tensor
 from edgemm.machine.facts import machine_facts
-from edgemm.model.graph import ModelGraph, Node, Output, Policy
+from edgemm.model.edge import edges
+from edgemm.model.graph import ModelGraph, Node, Output
+from edgemm.model.rules import Barrier
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
+from edgemm_plugins.inputs.image import Image
+from edgemm_plugins.inputs.tensor import Tensor
+from edgemm_plugins.outputs.array import Array
 
 NAMES = ("image", "audio", "text")
 INPUTS = {"image": Image(480, 640), "audio": Tensor((16000,), modality="sound"), "text": Tensor((32,), "int32", "ids")}
@@ -102,15 +106,15 @@ def onnx_bytes(nodes: Any, inputs: Any, outputs: Any, constants: dict[str, Any])
 
 def write_tiny(path: Path) -> Path:
     """The bundle of the tiny graphs."""
-    graphs = {name: encoder_onnx(TYPES[name], tuple(spec.tensor.shape[1:])) for name, spec in INPUTS.items()}
+    graphs = {name: encoder_onnx(TYPES[name], tuple(spec.tensors[0].shape[1:])) for name, spec in INPUTS.items()}
     graphs["fusion"] = fusion_onnx()
     reads = {f"{name}_{part}": f"{name}.{part}" for name in NAMES for part in ("tokens", "valid")}
-    nodes = [Node(n, n, {"x": f"input.{n}"}, ("tokens", "valid"), role="encoder", usable="valid") for n in NAMES]
+    nodes = [Node(n, n, edges({"x": f"input.{n}"}), ("tokens", "valid"), role="encoder", usable="valid") for n in NAMES]
     fusion = Node(
-        "fusion", "fusion", reads, ("answer",), role="fusion", members=NAMES, presence="presence", age="age_ms",
-        policy=Policy("barrier"),
+        "fusion", "fusion", edges(reads), ("answer",), role="fusion", members=NAMES, presence="presence", age="age_ms",
+        policy=Barrier(),
     )  # fmt: skip
-    model = ModelGraph("tiny", INPUTS, (*nodes, fusion), {"answer": Output("fusion.answer")})
+    model = ModelGraph("tiny", INPUTS, (*nodes, fusion), {"answer": Output.of("fusion.answer", Array())})
     runners = {name: OnnxRuntimeRunner(content, name) for name, content in graphs.items()}
     with BundleWriter(path) as writer:
         files = {name: writer.add(f"graphs/{name}/model.onnx", content) for name, content in graphs.items()}

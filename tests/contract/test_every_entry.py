@@ -9,12 +9,16 @@ import pytest
 
 from edgemm.host.entries import DeviceEntry, Entry
 from edgemm.host.plugin_host import ENTRY_KINDS, Registered, default_host
-from edgemm.inputs.declarations import Audio, Image, InputSpec, Tensor, Text
+from edgemm.inputs.kind import InputKind
 from edgemm.machine.profiles import profiles
 from edgemm.testing import check_encoder, check_fusion, check_head
+from edgemm_plugins.inputs.audio import Audio
+from edgemm_plugins.inputs.image import Image
+from edgemm_plugins.inputs.tensor import Tensor
+from edgemm_plugins.inputs.text import Text
 
 WIDTH = 24
-INPUTS: dict[str, InputSpec] = {
+INPUTS: dict[str, InputKind] = {
     "image": Image(96, 96),
     "audio": Audio(8000, 1000, 100),
     "text": Text(64),

@@ -11,9 +11,16 @@ from onnx import TensorProto, helper
 
 from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
-from edgemm.inputs.declarations import Audio, Image, Tensor, Text
-from edgemm.model.graph import ModelGraph, Node, Output, Policy, Runs
+from edgemm.model.edge import edges
+from edgemm.model.graph import ModelGraph, Node, Output
+from edgemm.model.rules import Policy, Trigger
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
+from edgemm_plugins.inputs.audio import Audio
+from edgemm_plugins.inputs.image import Image
+from edgemm_plugins.inputs.tensor import Tensor
+from edgemm_plugins.inputs.text import Text
+from edgemm_plugins.outputs.array import Array
+from edgemm_plugins.outputs.classes import Classes
 
 
 def onnx_bytes(nodes, inputs, outputs, constants=()):
@@ -97,7 +104,13 @@ def write_bundle(path: Path, model: ModelGraph, graphs: dict[str, bytes], *, zip
 
 def encoder_node(name: str, runs: str, **options) -> Node:
     return Node(
-        name, name, {"x": f"input.{name}"}, ("tokens", "valid"), role="encoder", runs=Runs.parse(runs), **options
+        name,
+        name,
+        edges({"x": f"input.{name}"}),
+        ("tokens", "valid"),
+        role="encoder",
+        trigger=Trigger.parse(runs),
+        **options,
     )
 
 
@@ -106,8 +119,8 @@ def fusion_node(names, runs="arrival", policy="latest", **options) -> Node:
     for name in names:
         reads |= {f"{name}_tokens": f"{name}.tokens", f"{name}_valid": f"{name}.valid"}
     return Node(
-        "fusion", "fusion", reads, ("answer",), role="fusion", members=tuple(names), presence="presence", age="age_ms",
-        runs=Runs.parse(runs), policy=Policy.parse(policy), **options,
+        "fusion", "fusion", edges(reads), ("answer",), role="fusion", members=tuple(names), presence="presence", age="age_ms",
+        trigger=Trigger.parse(runs), policy=Policy.parse(policy), **options,
     )  # fmt: skip
 
 
@@ -122,11 +135,11 @@ def three_inputs(tmp_path):
             {"image": Image(2, 2), "audio": Audio(1000, 100, 20), "text": Text(8)},
             (
                 encoder_node("image", "arrival", **(image or {})),
-                encoder_node("audio", "hop", **({"usable": "valid"} | (audio or {}))),
+                encoder_node("audio", "arrival", **({"usable": "valid"} | (audio or {}))),
                 encoder_node("text", "change"),
                 fusion_node(names, runs, policy),
             ),
-            {"answer": Output("fusion.answer")},
+            {"answer": Output.of("fusion.answer", Array())},
         )
         graphs = {
             "image": mean_encoder(TensorProto.UINT8, [2, 2, 3]),
@@ -150,7 +163,7 @@ def one_node(tmp_path):
     model = ModelGraph(
         "one",
         {"a": Tensor((3,)), "b": Tensor((3,))},
-        (Node("net", "net", {"a": "input.a", "b": "input.b"}, ("answer",)),),
-        {"answer": Output("net.answer", ("x", "y", "z"))},
+        (Node("net", "net", edges({"a": "input.a", "b": "input.b"}), ("answer",)),),
+        {"answer": Output.of("net.answer", Classes(("x", "y", "z")))},
     )
     return write_bundle(tmp_path / "one.edgemm", model, {"net": content})

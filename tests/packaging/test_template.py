@@ -26,11 +26,12 @@ name = "motion"
 width = 24
 
 [inputs.motion]
+kind = "tensor"
 modality = "imu"
 shape = [50, 6]
 
 [inputs.audio]
-modality = "audio"
+kind = "audio"
 sample_rate_hz = 8000
 
 [encoders.motion]

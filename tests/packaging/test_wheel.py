@@ -13,9 +13,11 @@ from onnx import TensorProto, helper
 
 from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
-from edgemm.inputs.declarations import Tensor
+from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
+from edgemm_plugins.inputs.tensor import Tensor
+from edgemm_plugins.outputs.classes import Classes
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"edgemm", "edgemm_plugins", "edgemm_exporters", "edgemm_devices"}
@@ -152,8 +154,10 @@ def doubling_bundle(path: Path) -> Path:
     content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
     onnx.checker.check_model(content)
     runner = OnnxRuntimeRunner(content, "double")
-    node = Node("double", "double", {"x": "input.x"}, ("answer",))
-    model = ModelGraph("doubling", {"x": Tensor((3,))}, (node,), {"answer": Output("double.answer", ("a", "b", "c"))})
+    node = Node("double", "double", edges({"x": "input.x"}), ("answer",))
+    model = ModelGraph(
+        "doubling", {"x": Tensor((3,))}, (node,), {"answer": Output.of("double.answer", Classes(("a", "b", "c")))}
+    )
     with BundleWriter(path) as writer:
         files = {"double": writer.add("graphs/double/model.onnx", content)}
         writer.finish(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from edgemm.bundle.manifest import Manifest
 from edgemm.exporting.report.page import count, escape, hue_of, section
-from edgemm.inputs.declarations import Audio, Image, InputSpec, Text
-from edgemm.model.graph import INPUT, ModelGraph, Node
+from edgemm.model.edge import INPUT
+from edgemm.model.graph import ModelGraph, Node
+from edgemm.model.rules import Tick
 
 _WIDTH, _HEIGHT, _ACROSS, _DOWN, _MARGIN = 206, 74, 74, 24, 4
 _WHEN = {"arrival": "on each arrival", "hop": "each hop", "change": "when it changes"}
@@ -73,27 +74,27 @@ def _boxes(manifest: Manifest) -> list[_Box]:
     graph = manifest.model
     names = tuple(graph.inputs)
     boxes = [
-        _Box(f"{INPUT}.{name}", 0, name, (spec.modality, _described(spec)), hue_of(names, name), (), spec.modality)
+        _Box(f"{INPUT}.{name}", 0, name, (spec.modality, spec.describe()), hue_of(names, name), (), spec.modality)
         for name, spec in graph.inputs.items()
     ]
     depth = {box.name: 0 for box in boxes}
     for node in graph.nodes:
-        depth[node.name] = 1 + max(depth[owner] for owner in node.owners())
+        depth[node.name] = 1 + max(depth[owner] for owner in node.sources)
         record = manifest.graphs.get(node.graph)
         size = f"{count(record.parameters)} parameters" if record and record.parameters else f"graph {node.graph}"
         lines = (f"{node.role}, {_when(node)}", f"{size}{', holds' if node.hold else ''}")
-        boxes.append(_Box(node.name, depth[node.name], node.name, lines, _hue(graph, node, names), node.owners()))
+        boxes.append(_Box(node.name, depth[node.name], node.name, lines, _hue(graph, node, names), node.sources))
     last = 1 + max(depth.values())
     for name, output in graph.outputs.items():
-        labels = output.labels
-        lines = (f"{len(labels)} classes", _labels(labels)) if labels else ("values", "")
-        boxes.append(_Box(f"output.{name}", last, name, lines, "good", (output.edge.partition(".")[0],)))
+        labels = getattr(output.kind, "labels", ())
+        lines = (f"{len(labels)} classes", _labels(labels)) if labels else (output.kind.kind, "")
+        boxes.append(_Box(f"output.{name}", last, name, lines, "good", output.sources))
     return boxes
 
 
 def _hue(graph: ModelGraph, node: Node, names: Sequence[str]) -> str:
     """An encoder has its input's colour, what joins several has its own."""
-    owners = node.owners()
+    owners = node.sources
     if len(owners) > 1:
         return "teal" if len(names) <= 3 else "soft"
     owner = owners[0]
@@ -125,17 +126,8 @@ def _wire(start: tuple[float, float], end: tuple[float, float], hue: str) -> str
 
 
 def _when(node: Node) -> str:
-    return f"{node.runs.hz:g} times a second" if node.runs.kind == "tick" else _WHEN[node.runs.kind]
-
-
-def _described(spec: InputSpec) -> str:
-    if isinstance(spec, Image):
-        return f"{spec.width} × {spec.height} RGB"
-    if isinstance(spec, Audio):
-        return f"{spec.sample_rate_hz / 1000:g} kHz, {spec.window_ms} ms by {spec.hop_ms}"
-    if isinstance(spec, Text):
-        return f"up to {spec.max_bytes} bytes of UTF-8"
-    return f"{spec.dtype} {' × '.join(str(size) for size in spec.shape)}"
+    trigger = node.trigger
+    return f"{trigger.hz:g} times a second" if isinstance(trigger, Tick) else _WHEN.get(trigger.name, str(trigger))
 
 
 def _labels(labels: Sequence[str]) -> str:

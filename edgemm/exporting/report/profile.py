@@ -26,7 +26,7 @@ def profile_section(profile: Mapping[str, Any]) -> str:
         f"with the same graphs in plain ONNX Runtime {machine['versions']['onnxruntime']}. On a busy machine trust the ratio."
     )
     stages = profile["stages"]
-    widest = max(stage["edgemm"]["p95_us"] for stage in stages if stage["kind"] != "adapter")
+    widest = max(stage["edgemm"]["p95_us"] for stage in stages if stage["kind"] != "input")
     keys = legend((("blue", "EdgeMM"), ("soft", "bare ONNX Runtime: session.run, nothing else")))
     return section(
         "Where the time goes",

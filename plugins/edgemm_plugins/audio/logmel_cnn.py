@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from edgemm.errors import SpecError
-from edgemm.inputs.declarations import Audio
+from edgemm_plugins.inputs.audio import Audio
 
 __all__ = ["Config", "LogMel", "LogmelCnn", "build"]
 

@@ -16,12 +16,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from edgemm.inputs.declarations import Text
-from edgemm.inputs.text import TextAdapter
 from edgemm_plugins.digit_desk.instructions import NAMES
 from edgemm_plugins.digit_desk.phrase_lists import HELD_OUT, HELD_OUT_NOTHING, NOTHING_PHRASES, TEMPLATES
 from edgemm_plugins.digit_desk.phrase_slots import SLOTS
 from edgemm_plugins.digit_desk.sampling import Training
+from edgemm_plugins.inputs.text import Text
 
 __all__ = ["CLASSES", "NOTHING", "PhraseSampler", "bytes_from_texts", "held_out_phrases"]
 
@@ -127,8 +126,8 @@ def held_out_phrases() -> list[tuple[str, int]]:
 
 def bytes_from_texts(texts: Iterable[str], max_bytes: int = MAX_BYTES) -> npt.NDArray[np.int32]:
     """Write texts as UTF-8, one row each: int32 (n, max_bytes), as the model's text input does."""
-    adapter = TextAdapter("text", Text(max_bytes))
-    return np.concatenate([adapter.convert(text) for text in texts])
+    kind = Text(max_bytes)
+    return np.concatenate([kind.convert(text)[0] for text in texts])
 
 
 def plain(text: str) -> str:

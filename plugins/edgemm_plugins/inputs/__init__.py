@@ -11,7 +11,9 @@ from edgemm.host.hookspecs import hookimpl
 @hookimpl
 def edgemm_inputs() -> Iterator[InputEntry]:
     """Kinds of input."""
-    yield InputEntry("image", "edgemm_plugins.inputs.image:Image", "frames of any size, made the model's: crop, letterbox or stretch")
+    yield InputEntry(
+        "image", "edgemm_plugins.inputs.image:Image", "frames of any size, made the model's: crop, letterbox or stretch"
+    )
     yield InputEntry("audio", "edgemm_plugins.inputs.audio:Audio", "sound as a window that moves on by a hop")
     yield InputEntry("text", "edgemm_plugins.inputs.text:Text", "a line of text as UTF-8 bytes")
     yield InputEntry("tensor", "edgemm_plugins.inputs.tensor:Tensor", "any sensor's array of a fixed shape")

@@ -19,13 +19,13 @@ class Tensor(InputKind):
     Attributes:
         shape: without the batch axis.
         dtype: bool, uint8, int8, int32, int64, float16 or float32.
-        measures: the modality, as sources and encoders name it (`imu`, `depth`, …).
+        modality: what it measures, as sources and encoders name it (`imu`, `depth`, …).
     """
 
     kind: ClassVar[str] = "tensor"
     shape: tuple[int, ...]
     dtype: str = "float32"
-    measures: str = "tensor"
+    modality: str = "tensor"
 
     def __post_init__(self) -> None:
         shape = tuple(self.shape) if isinstance(self.shape, (tuple, list)) else ()
@@ -36,14 +36,9 @@ class Tensor(InputKind):
             raise SpecError(f"tensor input: unknown dtype '{self.dtype}'; known: {', '.join(DTYPES)}")
 
     @property
-    def modality(self) -> str:
-        """What it measures."""
-        return self.measures
-
-    @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """`dtype` `(batch, *shape)`."""
-        return (TensorSpec(self.measures, self.dtype, (BATCH, *self.shape)),)
+        return (TensorSpec(self.modality, self.dtype, (BATCH, *self.shape)),)
 
     def convert(self, raw: Any) -> Tensors:
         """The array with a batch axis; a view.

@@ -11,5 +11,7 @@ from edgemm.host.hookspecs import hookimpl
 @hookimpl
 def edgemm_outputs() -> Iterator[OutputEntry]:
     """Kinds of output."""
-    yield OutputEntry("classes", "edgemm_plugins.outputs.classes:Classes", "one score per class, read as labels with probabilities")
+    yield OutputEntry(
+        "classes", "edgemm_plugins.outputs.classes:Classes", "one score per class, read as labels with probabilities"
+    )
     yield OutputEntry("array", "edgemm_plugins.outputs.array:Array", "the numbers as they are")

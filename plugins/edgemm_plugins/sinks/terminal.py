@@ -16,12 +16,13 @@ from rich.panel import Panel  # noqa: TID253
 from rich.table import Table  # noqa: TID253
 from rich.text import Text  # noqa: TID253
 
+from edgemm_plugins.outputs.classes import Classification
 from edgemm_plugins.sinks.drawing import GREEN, GREY, RED, YELLOW, bar, large, meter, printable, thumbnail
 from edgemm_plugins.sinks.watching import Seen, Watching
 
 if TYPE_CHECKING:
     from edgemm.host.interfaces import Packet
-    from edgemm.outputs.results import Answer, InputState, Result
+    from edgemm.outputs.results import InputState, Result
 
 REFRESH_S = 0.25
 LINE_S = 1.0
@@ -125,22 +126,22 @@ def plain_line(watching: Watching) -> str:
     result = watching.result
     if result is None:
         return "no result yet"
-    answers = [f"{name}={printable(answer.label)} ({answer.score:.2f})" for name, answer in result.outputs.items()]
+    answers = [f"{name}={printable(result.show(name))}" for name in result.outputs]
     states = [f"{name} {state.state}{_age(state, ' ')}" for name, state in result.inputs.items()]
     return f"{_clock(watching.elapsed_s)}  {', '.join(answers) or 'no prediction'}  |  {', '.join(states)}"
 
 
 def _answers(watching: Watching) -> RenderableType:
-    outputs = watching.result.outputs if watching.result is not None else {}
-    if not outputs:
-        return Text("…\n\nno prediction" if watching.result is not None else "…\n\nwaiting for input", GREY)
-    return Group(*(part for name, answer in outputs.items() for part in _answer(name, answer)))
+    result = watching.result
+    if result is None or not result.outputs:
+        return Text("…\n\nno prediction" if result is not None else "…\n\nwaiting for input", GREY)
+    return Group(*(part for name in result.outputs for part in _answer(name, result)))
 
 
-def _answer(name: str, answer: Answer) -> list[RenderableType]:
-    if not answer.labels:
-        values = " ".join(f"{value:.3g}" for value in answer.scores.reshape(-1)[:8])
-        return [Text(printable(name), GREY), Text(values, "bold")]
+def _answer(name: str, result: Result) -> list[RenderableType]:
+    answer = result.outputs[name]
+    if not isinstance(answer, Classification):
+        return [Text(printable(name), GREY), Text(printable(result.show(name)), "bold")]
     sure = GREEN if answer.score >= 0.8 else YELLOW if answer.score >= 0.5 else RED
     table = Table.grid(padding=(0, 1))
     table.add_column(min_width=3, max_width=14, no_wrap=True, overflow="ellipsis")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgemm.errors import SourceError, UsageError
 from edgemm.host.interfaces import Packet
-from edgemm.inputs.declarations import InputSpec
+from edgemm.inputs.kind import InputKind
 from edgemm.uris import Location, parse
 from edgemm_plugins.sources.av_errors import reason_of
 from edgemm_plugins.sources.frames import rgb_from_frame
@@ -46,7 +46,7 @@ FORMATS = {
 POLL_S = 0.1  # how soon a waiting reader notices that its stream has stopped
 
 
-def build(uri: str, inputs: Mapping[str, InputSpec], options: Mapping[str, Any]) -> Camera:
+def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any]) -> Camera:
     """A camera for one image input; it is opened when its packets are asked for.
 
     Options: `open_timeout_s`, `read_timeout_s`; `transport` (tcp or udp) of RTSP; `size` (640x480), `rate` (30) and `format`

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
-from edgemm.inputs.audio import Sound
-from edgemm.inputs.declarations import Audio, InputSpec
+from edgemm.inputs.kind import InputKind
 from edgemm.uris import parse
+from edgemm_plugins.inputs.audio import Audio, Sound
 from edgemm_plugins.sources.av_errors import reason_of
 from edgemm_plugins.sources.frames import rgb_from_frame
 from edgemm_plugins.sources.options import check_inputs, take_options
@@ -35,7 +35,7 @@ REORDER_NS = SECOND_NS  # how far one stream is read ahead of another to put the
 SHORT_NS = SECOND_NS // 2  # a file that ends this much before the end it states is truncated
 
 
-def build(uri: str, inputs: Mapping[str, InputSpec], options: Mapping[str, Any]) -> MediaFile:
+def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any]) -> MediaFile:
     """Open a file for its picture inputs, its sound inputs, or both; options: `video_stream`, `audio_stream` (their index).
 
     Raises:
@@ -49,7 +49,7 @@ class MediaFile:
 
     live = False
 
-    def __init__(self, uri: str, inputs: Mapping[str, InputSpec], options: Mapping[str, Any]) -> None:
+    def __init__(self, uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any]) -> None:
         check_inputs(uri, inputs, ("image", "audio"))
         self.inputs = tuple(inputs)
         self._name = str(parse(uri))

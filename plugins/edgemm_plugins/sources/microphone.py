@@ -18,9 +18,9 @@ import numpy as np
 from edgemm.errors import MissingDependencyError, SourceError
 from edgemm.host.interfaces import Packet
 from edgemm.host.optional import require
-from edgemm.inputs.audio import Sound
-from edgemm.inputs.declarations import Audio, InputSpec
+from edgemm.inputs.kind import InputKind
 from edgemm.uris import parse
+from edgemm_plugins.inputs.audio import Audio, Sound
 from edgemm_plugins.sources.options import one_input, take_options
 from edgemm_plugins.sources.stream_clock import StreamClock
 
@@ -33,7 +33,7 @@ POLL_S = 0.1  # how soon a waiting reader notices that its stream has stopped
 OPTIONS = {"latency_s": 0.06, "read_timeout_s": 3.0}
 
 
-def build(uri: str, inputs: Mapping[str, InputSpec], options: Mapping[str, Any]) -> Microphone:
+def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any]) -> Microphone:
     """`mic:` or `mic:DEVICE`, a number or a part of the device's name, for one audio input.
 
     Options: `latency_s`, how much the device buffers; `read_timeout_s`, how long silence of the device itself (not of the room)

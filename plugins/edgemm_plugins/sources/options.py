@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgemm.errors import SourceError, UnknownNameError, UsageError
-from edgemm.inputs.declarations import InputSpec
+from edgemm.inputs.kind import InputKind
 from edgemm.uris import redact
 
 
-def check_inputs(uri: str, inputs: Mapping[str, InputSpec], modalities: tuple[str, ...]) -> None:
+def check_inputs(uri: str, inputs: Mapping[str, InputKind], modalities: tuple[str, ...]) -> None:
     """Refuse inputs of a modality that this source cannot deliver.
 
     Raises:
@@ -25,7 +25,7 @@ def check_inputs(uri: str, inputs: Mapping[str, InputSpec], modalities: tuple[st
             )
 
 
-def one_input(uri: str, inputs: Mapping[str, InputSpec], modality: str) -> tuple[str, InputSpec]:
+def one_input(uri: str, inputs: Mapping[str, InputKind], modality: str) -> tuple[str, InputKind]:
     """The only input of a source that delivers one.
 
     Raises:

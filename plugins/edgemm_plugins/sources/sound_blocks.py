@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgemm.inputs.audio import Sound
+from edgemm_plugins.inputs.audio import Sound
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame

@@ -12,14 +12,14 @@ from typing import Any
 
 from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
-from edgemm.inputs.declarations import InputSpec
+from edgemm.inputs.kind import InputKind
 from edgemm_plugins.sources.options import one_input, take_options
 
 POLL_S = 0.1  # how soon a waiting reader notices that its stream has stopped
 LINE_LIMIT_BYTES = 1 << 20
 
 
-def build(uri: str, inputs: Mapping[str, InputSpec], options: Mapping[str, Any]) -> StandardInput:
+def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any]) -> StandardInput:
     """`stdin:` for one text input."""
     name, _ = one_input(uri, inputs, "text")
     take_options("standard_input", options, {})

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
-from edgemm.inputs.declarations import InputSpec
+from edgemm.inputs.kind import InputKind
 from edgemm.uris import parse
 from edgemm_plugins.sources.options import one_input, take_options
 
@@ -31,7 +31,7 @@ class Cue(NamedTuple):
     text: str
 
 
-def build(uri: str, inputs: Mapping[str, InputSpec], options: Mapping[str, Any]) -> TextSidecar:
+def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any]) -> TextSidecar:
     """An .srt or .jsonl file for one text input; read and checked at once.
 
     Raises:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from edgemm.errors import SpecError
-from edgemm.inputs.declarations import Text
+from edgemm_plugins.inputs.text import Text
 
 __all__ = ["CharCnn", "Config", "build"]
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from edgemm.errors import SpecError
-from edgemm.inputs.declarations import Image
+from edgemm_plugins.inputs.image import Image
 
 __all__ = ["Config", "LocalContrast", "VisionCnn", "build"]
 

@@ -38,12 +38,12 @@ name = "small"
 width = 16
 
 [inputs.image]
-modality = "image"
+kind = "image"
 height = 24
 width = 24
 
 [inputs.text]
-modality = "text"
+kind = "text"
 max_bytes = 16
 
 [encoders.image]

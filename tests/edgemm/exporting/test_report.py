@@ -7,8 +7,13 @@ import pytest
 
 from edgemm.bundle.manifest import FORMAT, VERSION, FileRecord, GraphRecord, Manifest, Planned, Variant
 from edgemm.exporting.report import report_html
-from edgemm.inputs.declarations import Audio, Image, Tensor, Text
+from edgemm.model.edge import edges
 from edgemm.model.graph import Node, Output
+from edgemm_plugins.inputs.audio import Audio
+from edgemm_plugins.inputs.image import Image
+from edgemm_plugins.inputs.tensor import Tensor
+from edgemm_plugins.inputs.text import Text
+from edgemm_plugins.outputs.classes import Classes
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=y>&\x1b[2J'
 VOID = {"meta", "path", "rect", "circle", "br", "img", "input", "link", "hr"}
@@ -56,10 +61,10 @@ def manifest(word="plain", graph="net"):
         inputs={"image": Image(8, 8), "audio": Audio(8000), "text": Text(16), "imu": Tensor((6,), modality=f"imu {word}")},
         graphs={graph: GraphRecord((), (), 12_345)},
         nodes=(
-            Node("seen", graph, {"x": "input.image"}, ("y",), role="encoder"),
-            Node("all", graph, {"a": "seen.y", "b": "input.audio", "c": "input.text", "d": "input.imu"}, ("y",)),
+            Node("seen", graph, edges({"x": "input.image"}), ("y",), role="encoder"),
+            Node("all", graph, edges({"a": "seen.y", "b": "input.audio", "c": "input.text", "d": "input.imu"}), ("y",)),
         ),
-        outputs={"answer": Output("all.y", (f"yes {word}", "no"))},
+        outputs={"answer": Output.of("all.y", Classes((f"yes {word}", "no")))},
         variants={
             "cpu.onnxruntime.fp32": Variant("cpu", "onnxruntime", "1.2", "fp32", {graph: path}),
             "gpu.tensorrt_rtx-1.7.int8": Variant(
@@ -84,7 +89,7 @@ def record(name, cosine):
 def profile(word="plain"):
     times = {"p50_us": 120.0, "p95_us": 200.0, "p99_us": 2000.0}
     stages = [
-        {"kind": "adapter", "name": f"image {word}", "edgemm": times, "bare": None, "floor": None, "ratio": None},
+        {"kind": "input", "name": f"image {word}", "edgemm": times, "bare": None, "floor": None, "ratio": None},
         {"kind": "total", "name": "total", "edgemm": times, "bare": times, "floor": times, "ratio": 1.0},
     ]
     machine = {"cpu": word, "cores": 2, "load": 0.5, "versions": {"onnxruntime": word}}

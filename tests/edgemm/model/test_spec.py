@@ -13,12 +13,12 @@ name = "desk"
 width = 8
 
 [inputs.image]
-modality = "image"
+kind = "image"
 height = 16
 width = 16
 
 [inputs.audio]
-modality = "audio"
+kind = "audio"
 sample_rate_hz = 8000
 
 [encoders.image]
@@ -50,13 +50,13 @@ def test_the_easy_profile_compiles_to_nodes():
         "age_ms",
     )
     assert list(fusion.reads) == ["image_tokens", "image_valid", "audio_tokens", "audio_valid"]
-    assert graph.outputs["answer"].labels == ("no", "yes")
+    assert graph.outputs["answer"].kind.labels == ("no", "yes")
 
 
 def test_encoders_may_share_a_graph():
     text = GOOD.replace(
         "[encoders.audio]",
-        "[inputs.rear]\nmodality='image'\nheight=16\nwidth=16\n[encoders.rear]\nshare='image'\n[encoders.audio]",
+        "[inputs.rear]\nkind='image'\nheight=16\nwidth=16\n[encoders.rear]\nshare='image'\n[encoders.audio]",
     )
     graph = graph_from_spec(spec_from_text(text))
     assert graph.node("rear").graph == "image"
@@ -79,7 +79,7 @@ def test_a_node_reads_other_edges():
         ('name = "desk"', 'nmae = "desk"', r"line 3: model\.nmae: there is no such key; did you mean 'name'"),
         ("width = 8", 'width = "wide"', r"line 4: model\.width"),
         ("height = 16", "hieght = 16", r"line 8: inputs\.image: unknown key 'hieght'"),
-        ('modality = "audio"', 'modality = "audio"\nrate = 3', r"inputs\.audio: unknown key 'rate'"),
+        ('kind = "audio"', 'kind = "audio"\nrate = 3', r"inputs\.audio: unknown key 'rate'"),
         ("[encoders.audio]", "[encoders.sound]", r"encoders\.sound: there is no \[inputs\.sound\]"),
         ("tick(10)", "tik(10)", "did you mean 'tick"),
         ("tick(10)", "until(done)", "reserved for decoder loops"),

@@ -12,9 +12,13 @@ import edgemm
 from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
 from edgemm.errors import UsageError
-from edgemm.inputs.declarations import Audio, Image, Text
-from edgemm.model.graph import ModelGraph, Node, Output, Policy
+from edgemm.model.edge import edges
+from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
+from edgemm_plugins.inputs.audio import Audio
+from edgemm_plugins.inputs.image import Image
+from edgemm_plugins.inputs.text import Text
+from edgemm_plugins.outputs.classes import Classes
 
 INPUTS = {"image": Image(4, 6), "audio": Audio(1000, 100, 20), "text": Text(8)}
 TYPES = {"image": TensorProto.UINT8, "audio": TensorProto.FLOAT, "text": TensorProto.INT32}
@@ -35,14 +39,14 @@ def onnx_bytes(nodes, inputs, outputs, constants):
 def bundle(tmp_path):
     graphs = {}
     for name, spec in INPUTS.items():
-        axes = np.arange(1, len(spec.tensor.shape))
+        axes = np.arange(1, len(spec.tensors[0].shape))
         graphs[name] = onnx_bytes(
             [
                 helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
                 helper.make_node("ReduceMean", ["f", "axes"], ["m"], keepdims=0),
                 helper.make_node("Unsqueeze", ["m", "last"], ["tokens"]),
             ],
-            [("x", TYPES[name], spec.tensor.shape[1:])],
+            [("x", TYPES[name], spec.tensors[0].shape[1:])],
             [("tokens", TensorProto.FLOAT, [1])],
             [("axes", axes), ("last", np.array([1]))],
         )
@@ -57,14 +61,14 @@ def bundle(tmp_path):
         [],
     )
     fusion = Node(
-        "fusion", "fusion", {name: f"{name}.tokens" for name in INPUTS}, ("answer",), role="fusion", members=tuple(INPUTS),
-        presence="presence", age="age_ms", policy=Policy("latest"),
+        "fusion", "fusion", edges({name: f"{name}.tokens" for name in INPUTS}), ("answer",), role="fusion", members=tuple(INPUTS),
+        presence="presence", age="age_ms",
     )  # fmt: skip
     model = ModelGraph(
         "three",
         INPUTS,
-        (*(Node(n, n, {"x": f"input.{n}"}, ("tokens",), role="encoder") for n in INPUTS), fusion),
-        {"answer": Output("fusion.answer", ("a", "b", "c"))},
+        (*(Node(n, n, edges({"x": f"input.{n}"}), ("tokens",), role="encoder") for n in INPUTS), fusion),
+        {"answer": Output.of("fusion.answer", Classes(("a", "b", "c")))},
     )
     runners = {name: OnnxRuntimeRunner(content, name) for name, content in graphs.items()}
     path = tmp_path / "three.edgemm"
@@ -84,9 +88,9 @@ def bundle(tmp_path):
 def test_every_stage_is_measured(bundle):
     profile = edgemm.profile(bundle, runs=30)
     assert [(stage.kind, stage.name) for stage in profile.stages] == [
-        ("adapter", "image: 640x480 to 6x4"),
-        ("adapter", "audio: 20 ms into the window"),
-        ("adapter", "text: to bytes"),
+        ("input", "image: 6 x 4 RGB, crop"),
+        ("input", "audio: 1000 Hz, 100 ms every 20 ms"),
+        ("input", "text: up to 8 bytes"),
         *(("node", name) for name in ("image", "audio", "text", "fusion")),
         ("result", "result"),
         ("total", "total"),
@@ -94,7 +98,7 @@ def test_every_stage_is_measured(bundle):
     assert profile.runs == 30
     for stage in profile.stages:
         assert 0 < stage.edgemm.p50_us <= stage.edgemm.p95_us <= stage.edgemm.p99_us
-        assert (stage.bare is None) == (stage.kind in ("adapter", "result"))
+        assert (stage.bare is None) == (stage.kind in ("input", "result"))
         assert (stage.floor is None) == (stage.bare is None)
         assert stage.ratio is None or (math.isfinite(stage.ratio) and stage.ratio > 0)
 

@@ -47,7 +47,7 @@ def images(*values, step_ms=100):
 
 
 def answers(results):
-    return [round(float(r.outputs["answer"].scores[0]), 3) if r.outputs else None for r in results]
+    return [round(float(r.outputs["answer"][0]), 3) if r.outputs else None for r in results]
 
 
 def test_recorded_sources_merge_in_order_of_capture(three_inputs):
@@ -168,7 +168,7 @@ def test_an_inbox_feeds_a_stream(three_inputs):
     with edgemm.stream(three_inputs(), {"text": inbox}) as results:
         inbox.put("\x08")
         result = next(iter(results))
-        assert result.outputs["answer"].scores[0] == pytest.approx(1)
+        assert result.outputs["answer"][0] == pytest.approx(1)
         inbox.close()
 
 

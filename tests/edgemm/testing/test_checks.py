@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from edgemm.host.interfaces import Packet
-from edgemm.inputs.audio import Sound
-from edgemm.inputs.declarations import Audio, Image, Tensor, Text
 from edgemm.testing import ContractError, check_encoder, check_fusion, check_head, check_source, draw_inputs
 from edgemm.testing.examples import extreme_inputs
+from edgemm_plugins.inputs.audio import Audio, Sound
+from edgemm_plugins.inputs.image import Image
+from edgemm_plugins.inputs.tensor import Tensor
+from edgemm_plugins.inputs.text import Text
 
 WIDTH = 8
 IMU = Tensor((10, 3), modality="imu")
@@ -282,7 +284,7 @@ def test_a_source_without_its_methods_is_found():
 )
 def test_examples_are_legal_and_repeatable(spec):
     first = draw_inputs(spec, 3, seed=1)
-    spec.tensor.check(first)
+    spec.tensors[0].check(first)
     assert len(first) == 3
     np.testing.assert_array_equal(first, draw_inputs(spec, 3, seed=1))
-    spec.tensor.check(extreme_inputs(spec))
+    spec.tensors[0].check(extreme_inputs(spec)[0])

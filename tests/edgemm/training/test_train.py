@@ -18,9 +18,11 @@ MODEL = """
 name = "sum"
 width = 16
 [inputs.left]
+kind = "tensor"
 modality = "point"
 shape = [3]
 [inputs.right]
+kind = "tensor"
 modality = "point"
 shape = [3]
 [encoders.left]

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from edgemm.errors import SpecError
-from edgemm.inputs.declarations import Audio
 from edgemm_plugins.audio.logmel_cnn import Config, build
+from edgemm_plugins.inputs.audio import Audio
 
 
 def encoder(**options):

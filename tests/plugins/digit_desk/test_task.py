@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgemm.inputs.declarations import Text
-from edgemm.inputs.text import TextAdapter
 from edgemm.training.scores import ceiling
 from edgemm.training.task import SkippedSet, TestSet
 from edgemm_plugins.digit_desk.instructions import INSTRUCTIONS, NAMES, answer, needs
 from edgemm_plugins.digit_desk.phrases import MAX_BYTES, bytes_from_texts, held_out_phrases
 from edgemm_plugins.digit_desk.task import INPUTS, DigitDesk, posterior_table
+from edgemm_plugins.inputs.text import Text
 
 ABSENT = -1
 
@@ -112,7 +111,7 @@ def test_without_the_held_out_engine_its_test_is_skipped_with_a_reason(desk: Dig
     assert "flite" in skipped.reason
 
 
-def test_texts_are_read_in_training_as_the_adapter_reads_them() -> None:
-    adapter = TextAdapter("text", Text(MAX_BYTES))
+def test_texts_are_read_in_training_as_the_input_reads_them() -> None:
+    kind = Text(MAX_BYTES)
     for text, _ in held_out_phrases():
-        np.testing.assert_array_equal(bytes_from_texts([text]), adapter.convert(text))
+        np.testing.assert_array_equal(bytes_from_texts([text]), kind.convert(text)[0])

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
-from edgemm.inputs.audio import Sound
 from edgemm.outputs.results import InputState, Result
+from edgemm_plugins.inputs.audio import Sound
 from edgemm_plugins.sinks.drawing import bar, large, meter, printable, thumbnail
 from edgemm_plugins.sinks.terminal import Terminal, build, plain_line, render, svg
 from edgemm_plugins.sinks.watching import Watching, level_db

@@ -9,7 +9,8 @@ import pytest
 
 from edgemm.errors import SourceError, UsageError
 from edgemm.host.interfaces import Packet, Source
-from edgemm.inputs.declarations import Audio, Image
+from edgemm_plugins.inputs.audio import Audio
+from edgemm_plugins.inputs.image import Image
 from edgemm_plugins.sources.camera import build
 
 IMAGE = {"cam": Image(96, 96)}

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgemm.inputs.declarations import Audio, Image, Text
 from edgemm.streaming.inbox import Inbox
 from edgemm.testing.sources import check_source
+from edgemm_plugins.inputs.audio import Audio
+from edgemm_plugins.inputs.image import Image
+from edgemm_plugins.inputs.text import Text
 from edgemm_plugins.sources import camera, media_file, microphone, text_sidecar
 from edgemm_plugins.sources.standard_input import StandardInput
 

@@ -6,9 +6,11 @@ import pytest
 from edgemm.host.entries import SinkEntry, SourceEntry
 from edgemm.host.interfaces import Source
 from edgemm.host.plugin_host import PluginHost
-from edgemm.inputs.declarations import Audio, Image, Text
 from edgemm.streaming.sources import sources_from_inputs
 from edgemm_plugins import sinks, sources
+from edgemm_plugins.inputs.audio import Audio
+from edgemm_plugins.inputs.image import Image
+from edgemm_plugins.inputs.text import Text
 
 LISTING = """
 import sys

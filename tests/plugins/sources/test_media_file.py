@@ -8,8 +8,9 @@ import pytest
 
 from edgemm.errors import SourceError, UnknownNameError
 from edgemm.host.interfaces import Source
-from edgemm.inputs.audio import Sound
-from edgemm.inputs.declarations import Audio, Image, Text
+from edgemm_plugins.inputs.audio import Audio, Sound
+from edgemm_plugins.inputs.image import Image
+from edgemm_plugins.inputs.text import Text
 from edgemm_plugins.sources.media_file import build
 
 pytestmark = pytest.mark.media

@@ -10,7 +10,8 @@ import pytest
 
 from edgemm.errors import MissingDependencyError, SourceError
 from edgemm.host.interfaces import Packet, Source
-from edgemm.inputs.declarations import Audio, Image
+from edgemm_plugins.inputs.audio import Audio
+from edgemm_plugins.inputs.image import Image
 from edgemm_plugins.sources import microphone
 from edgemm_plugins.sources.microphone import HELD_BLOCKS, Microphone, build
 

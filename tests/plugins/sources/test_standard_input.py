@@ -7,7 +7,7 @@ import pytest
 
 from edgemm.errors import SourceError
 from edgemm.host.interfaces import Source
-from edgemm.inputs.declarations import Text
+from edgemm_plugins.inputs.text import Text
 from edgemm_plugins.sources.standard_input import LINE_LIMIT_BYTES, StandardInput, build
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from edgemm.errors import SourceError
 from edgemm.host.interfaces import Source
-from edgemm.inputs.declarations import Audio, Text
+from edgemm_plugins.inputs.audio import Audio
+from edgemm_plugins.inputs.text import Text
 from edgemm_plugins.sources.text_sidecar import build
 
 TEXT = {"text": Text()}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgemm.errors import SpecError
-from edgemm.inputs.declarations import Text
+from edgemm_plugins.inputs.text import Text
 from edgemm_plugins.text.char_cnn import Config, build
 
 TEXTS = ("add them", "哪个大？", "x", "")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgemm.errors import SpecError
-from edgemm.inputs.declarations import Image
+from edgemm_plugins.inputs.image import Image
 from edgemm_plugins.vision.cnn import Config, LocalContrast, build
 
 
