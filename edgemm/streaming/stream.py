@@ -24,6 +24,7 @@ from edgemm.runtime.model import Model, check_inputs
 from edgemm.runtime.model import open as open_bundle
 from edgemm.streaming.channels import Limits, Mailbox
 from edgemm.streaming.interfaces import Observer, Sink
+from edgemm.streaming.listeners import NOBODY, registered_observers
 from edgemm.streaming.outlets import Outlet
 from edgemm.streaming.sources import sources_from_inputs
 
@@ -57,7 +58,7 @@ def stream(
             (`edgemm.Inbox`). Inputs with the same URI share one source.
         on_result: called with each result.
         sinks: further sinks.
-        observer: told of starts, drops and errors.
+        observer: told of starts, packets, results, drops and errors, as are the observers that plugins register.
         realtime: pace recorded sources by their timestamps; False runs as fast as possible, in order of capture.
         seconds: end after so much stream time.
         variant: as in `open`.
@@ -88,6 +89,7 @@ def stream(
             consumers=[on_result] if on_result else [],
             sinks=sinks,
             observer=observer,
+            registered=registered_observers(),
             realtime=realtime,
             seconds=seconds,
             allow_missing=allow_missing,
@@ -118,6 +120,7 @@ class Stream:
         consumers: Sequence[Callable[[Result], None]] = (),
         sinks: Sequence[Sink] = (),
         observer: Observer | None = None,
+        registered: Mapping[str, Callable[[], Observer]] = NOBODY,
         realtime: bool = True,
         seconds: float | None = None,
         allow_missing: bool = False,
@@ -126,17 +129,22 @@ class Stream:
         self.model = model
         self.failures: dict[str, str] = {}
         self._sources = tuple(sources)
-        self._observer = observer
         self._realtime = realtime or any(source.live for source in sources)
         self._limit_ns = None if seconds is None else int(seconds * 1e9)
         self._allow_missing = allow_missing
         self._close_model = close_model
         self._error: EdgeMMError | None = None
-        if observer:
-            observer.on_start([name for source in self._sources for name in source.inputs])
         self._mailbox = Mailbox(self._on_drop)
         self._live = model.live()
-        self._outlet = Outlet(consumers, sinks, observer, block=not self._realtime, on_finished=self._mailbox.stop)
+        self._outlet = Outlet(
+            consumers,
+            sinks,
+            observer,
+            block=not self._realtime,
+            on_finished=self._mailbox.stop,
+            registered=registered,
+        )
+        self._outlet.tell_start([name for source in self._sources for name in source.inputs])
         self.started_ns = monotonic_ns()
         for source in self._sources:
             for key, limits in _channels(source, model):
@@ -209,7 +217,12 @@ class Stream:
     @property
     def muted(self) -> dict[str, str]:
         """Callback or sink -> the error that muted it."""
-        return dict(self._outlet.muted)
+        return self._outlet.muted
+
+    @property
+    def muted_observers(self) -> dict[str, str]:
+        """Observer that a plugin registered -> the error that muted it, or why it could not be made."""
+        return self._outlet.muted_observers
 
     def _on_drop(self, input: str, cause: str) -> None:
         self._outlet.tell_drop(input, cause)
@@ -270,8 +283,7 @@ class Stream:
         finally:
             self._mailbox.stop()
             self._outlet.finish()
-            if self._observer:
-                self._observer.on_stop()
+            self._outlet.tell_stop()
 
     def _consume(self) -> None:
         live, mailbox = self._live, self._mailbox
