@@ -24,12 +24,14 @@ _LAZY = {
     "Image": "edgemm.inputs.declarations",
     "Inbox": "edgemm.streaming.inbox",
     "ObserverEntry": "edgemm.host.entries",
+    "Option": "edgemm.host.entries",
     "Packet": "edgemm.host.interfaces",
     "QuantizerEntry": "edgemm.host.entries",
     "RunnerEntry": "edgemm.host.entries",
     "SinkEntry": "edgemm.host.entries",
     "Sound": "edgemm.inputs.audio",
     "SourceEntry": "edgemm.host.entries",
+    "SourceUri": "edgemm.streaming.sources",
     "TaskEntry": "edgemm.host.entries",
     "Tensor": "edgemm.inputs.declarations",
     "Text": "edgemm.inputs.declarations",
@@ -61,12 +63,14 @@ __all__ = [
     "Image",
     "Inbox",
     "ObserverEntry",
+    "Option",
     "Packet",
     "QuantizerEntry",
     "RunnerEntry",
     "SinkEntry",
     "Sound",
     "SourceEntry",
+    "SourceUri",
     "TaskEntry",
     "Tensor",
     "Text",
@@ -101,6 +105,7 @@ if TYPE_CHECKING:
         FusionEntry,
         HeadEntry,
         ObserverEntry,
+        Option,
         QuantizerEntry,
         RunnerEntry,
         SinkEntry,
@@ -117,6 +122,7 @@ if TYPE_CHECKING:
     from edgemm.profiling.profile import profile
     from edgemm.runtime.model import open  # noqa: A004
     from edgemm.streaming.inbox import Inbox
+    from edgemm.streaming.sources import SourceUri
     from edgemm.streaming.stream import stream
     from edgemm.training.evaluate import evaluate
     from edgemm.training.train import train

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic_ns, sleep
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from edgemm.bundle.trust import UNTRUSTED, Trust
@@ -22,15 +22,16 @@ from edgemm.host.interfaces import Packet, Source
 from edgemm.outputs.results import Result
 from edgemm.runtime.model import Model, check_inputs
 from edgemm.runtime.model import open as open_bundle
-from edgemm.streaming.channels import Limits, Mailbox
+from edgemm.streaming.channels import Limits, Mailbox, Queue
 from edgemm.streaming.interfaces import Observer, Sink
 from edgemm.streaming.listeners import NOBODY, registered_observers
 from edgemm.streaming.outlets import Outlet
-from edgemm.streaming.sources import sources_from_inputs
+from edgemm.streaming.sources import queues_from_inputs, sources_from_inputs
 
 RECORDED = Limits(packets=64, when_full="block")
 LIVE = Limits(packets=8, when_full="drop_oldest")
 LIVE_SOUND = Limits(packets=100, when_full="drop_oldest")
+DEFAULT_QUEUES: Mapping[str, Queue] = MappingProxyType({})
 
 
 def stream(
@@ -54,8 +55,8 @@ def stream(
 
     Args:
         bundle: path, or an open model, which stays open.
-        inputs: input name -> URI (`clip.mp4`, `camera:0`, `mic:`, `rtsp://…`, `stdin:`), path, or an object with the Source protocol
-            (`edgemm.Inbox`). Inputs with the same URI share one source.
+        inputs: input name -> URI (`clip.mp4`, `camera:0`, `mic:`, `rtsp://…`, `stdin:`), path, `edgemm.SourceUri` (a URI with options), or an
+            object with the Source protocol (`edgemm.Inbox`). Inputs with the same URI and options share one source.
         on_result: called with each result.
         sinks: further sinks.
         observer: told of starts, packets, results, drops and errors, as are the observers that plugins register.
@@ -82,6 +83,7 @@ def stream(
     sources: Sequence[Source] = ()
     try:
         check_inputs(model, inputs)
+        queues = queues_from_inputs(inputs)
         sources = sources_from_inputs(model.graph.inputs, inputs)
         return Stream(
             model,
@@ -90,6 +92,7 @@ def stream(
             sinks=sinks,
             observer=observer,
             registered=registered_observers(),
+            queues=queues,
             realtime=realtime,
             seconds=seconds,
             allow_missing=allow_missing,
@@ -121,6 +124,7 @@ class Stream:
         sinks: Sequence[Sink] = (),
         observer: Observer | None = None,
         registered: Mapping[str, Callable[[], Observer]] = NOBODY,
+        queues: Mapping[str, Queue] = DEFAULT_QUEUES,
         realtime: bool = True,
         seconds: float | None = None,
         allow_missing: bool = False,
@@ -147,7 +151,7 @@ class Stream:
         self._outlet.tell_start([name for source in self._sources for name in source.inputs])
         self.started_ns = monotonic_ns()
         for source in self._sources:
-            for key, limits in _channels(source, model):
+            for key, limits in _channels(source, model, queues):
                 self._mailbox.open(key, limits)
         self._threads = [
             threading.Thread(target=self._pump, args=(source,), name=f"edgemm-{'-'.join(source.inputs)}", daemon=True)
@@ -247,7 +251,7 @@ class Stream:
         except Exception as error:  # a source is a plugin: whatever it raises ends its inputs, not the stream
             self._source_failed(source, error, delivered)
         finally:
-            for key, _ in _channels(source, self.model):
+            for key, _ in _channels(source, self.model, DEFAULT_QUEUES):
                 self._mailbox.close(key)
             for name in source.inputs:
                 self._live.end(name, "broke down" if name in self.failures else "ended")
@@ -321,9 +325,11 @@ class Stream:
         return max(0.0, (min(due) - self._now_ns()) / 1e9) if due else 0.5
 
 
-def _channels(source: Source, model: Model) -> list[tuple[Any, Limits]]:
+def _channels(source: Source, model: Model, queues: Mapping[str, Queue]) -> list[tuple[Any, Limits]]:
     """A recorded source delivers in order of capture, so it is one channel; a live one has a channel per input."""
-    if not source.live:
-        return [(id(source), RECORDED)]
+    if not source.live:  # the queues of its inputs were asked for with one URI, so they are the same
+        return [(id(source), queues.get(source.inputs[0], Queue()).applied_to(RECORDED))]
     sounds = {name for name, spec in model.graph.inputs.items() if spec.modality == "audio"}
-    return [(name, LIVE_SOUND if name in sounds else LIVE) for name in source.inputs]
+    return [
+        (name, queues.get(name, Queue()).applied_to(LIVE_SOUND if name in sounds else LIVE)) for name in source.inputs
+    ]
