@@ -11,7 +11,8 @@
     ├── BundleError              a bundle is truncated, changed, unsafe or of another version
     ├── ExportError              a graph could not be exported, quantized or compiled
     │   └── ParityError          it was, but does not compute the same
-    └── SourceError              an input stream could not be opened or broke down
+    ├── SourceError              an input stream could not be opened or broke down
+    └── SinkError                what results are written to broke down
 
 A message says what was expected, what came, and what to do. `exit_code` is what the command line returns: 1 the check
 failed, 2 wrong usage, 3 something is missing on this machine.
@@ -95,5 +96,11 @@ class ParityError(ExportError):
 
 class SourceError(EdgeMMError):
     """An input stream could not be opened, or broke down."""
+
+    exit_code = 3
+
+
+class SinkError(EdgeMMError):
+    """What results are written to broke down: a full disk, a lost connection."""
 
     exit_code = 3

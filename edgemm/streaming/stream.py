@@ -26,6 +26,7 @@ from edgemm.streaming.channels import Limits, Mailbox, Queue
 from edgemm.streaming.interfaces import Observer, Sink
 from edgemm.streaming.listeners import NOBODY, registered_observers
 from edgemm.streaming.outlets import Outlet
+from edgemm.streaming.sinks import sinks_from_names
 from edgemm.streaming.sources import queues_from_inputs, sources_from_inputs
 
 RECORDED = Limits(packets=64, when_full="block")
@@ -39,7 +40,7 @@ def stream(
     inputs: Mapping[str, Any],
     *,
     on_result: Callable[[Result], None] | None = None,
-    sinks: Sequence[Sink] = (),
+    sinks: Sequence[str | Sink] = (),
     observer: Observer | None = None,
     realtime: bool = True,
     seconds: float | None = None,
@@ -58,7 +59,8 @@ def stream(
         inputs: input name -> URI (`clip.mp4`, `camera:0`, `mic:`, `rtsp://…`, `stdin:`), path, `edgemm.SourceUri` (a URI with options), or an
             object with the Source protocol (`edgemm.Inbox`). Inputs with the same URI and options share one source.
         on_result: called with each result.
-        sinks: further sinks.
+        sinks: where results go, by name (`json_lines`, `json_lines:path=out.jsonl`; `edgemm plugins --kind sink` lists them) or as objects with
+            the Sink protocol.
         observer: told of starts, packets, results, drops and errors, as are the observers that plugins register.
         realtime: pace recorded sources by their timestamps; False runs as fast as possible, in order of capture.
         seconds: end after so much stream time.
@@ -69,7 +71,7 @@ def stream(
             ends the stream.
 
     Raises:
-        UnknownNameError, UsageError: an input or URI scheme that does not exist.
+        UnknownNameError, UsageError: an input, URI scheme, sink or option that does not exist.
         BundleError: as `open`.
     """
     if seconds is not None and not 0 < seconds < 1e9:
@@ -85,13 +87,16 @@ def stream(
         check_inputs(model, inputs)
         queues = queues_from_inputs(inputs)
         sources = sources_from_inputs(model.graph.inputs, inputs)
+        registered = registered_observers()
         return Stream(
             model,
             sources,
             consumers=[on_result] if on_result else [],
-            sinks=sinks,
+            sinks=sinks_from_names(
+                model, sinks
+            ),  # last: a file that is begun anew shall not be lost to a typo in a URI
             observer=observer,
-            registered=registered_observers(),
+            registered=registered,
             queues=queues,
             realtime=realtime,
             seconds=seconds,
