@@ -53,9 +53,21 @@ class UnknownNameError(UsageError):
 
 
 class SpecError(EdgeMMError):
-    """A model specification says something that cannot be."""
+    """A model specification says something that cannot be.
+
+    Attributes:
+        path: the keys that lead to it, from the table that the raising function was given; empty when it is nowhere in particular.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, path: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.path = path
+
+    def under(self, *keys: str) -> SpecError:
+        """The same error, as seen from the table that has its own under `keys`."""
+        return SpecError(str(self), (*keys, *self.path))
 
 
 class InputError(EdgeMMError):

@@ -143,7 +143,8 @@ def input_from_table(name: str, table: Mapping[str, Any]) -> InputSpec:
     known = list(kind.__dataclass_fields__)
     unknown = [key for key in options if key not in known]
     if unknown:
-        raise SpecError(f"inputs.{name}: unknown key '{unknown[0]}'; a {modality} input has: {', '.join(known)}")
+        message = f"inputs.{name}: unknown key '{unknown[0]}'; a {modality} input has: {', '.join(known)}"
+        raise SpecError(message, (unknown[0],))
     try:
         return kind(**options)
     except TypeError as error:

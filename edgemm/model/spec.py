@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +105,11 @@ class ModelSpec(BaseModel):
     @property
     def input_specs(self) -> dict[str, InputSpec]:
         """The declared inputs, in order."""
-        return {name: input_from_table(name, table) for name, table in self.inputs.items()}
+        specs: dict[str, InputSpec] = {}
+        for name, table in self.inputs.items():
+            with _under("inputs", name):
+                specs[name] = input_from_table(name, table)
+        return specs
 
     @property
     def encoder_names(self) -> tuple[str, ...]:
@@ -144,7 +150,9 @@ def spec_from_text(text: str, where: str = "model.toml") -> ModelSpec:
         _check(spec)
         graph_from_spec(spec)
     except SpecError as error:
-        raise SpecError(f"{where}{_line_of_message(text, str(error))}: {error}") from None
+        line = line_of(text, error.path) if error.path else 0
+        place = f"{where}, line {line}" if line else where
+        raise SpecError(f"{place}: {error}", error.path) from None
     return spec
 
 
@@ -200,6 +208,7 @@ def graph_from_spec(spec: ModelSpec) -> ModelGraph:
     reads: dict[str, str] = {}
     for name in spec.encoder_names:
         reads |= {f"{name}_tokens": f"{name}.tokens", f"{name}_valid": f"{name}.valid"}
+    runs, policy = _schedule(spec.fusion.run, "arrival", "fusion")
     fusion = Node(
         "fusion",
         "fusion",
@@ -209,8 +218,8 @@ def graph_from_spec(spec: ModelSpec) -> ModelGraph:
         members=spec.encoder_names,
         presence="presence",
         age="age_ms",
-        runs=Runs.parse(spec.fusion.run.when or "arrival", "fusion.run.when"),
-        policy=Policy.parse(spec.fusion.run.policy, "fusion.run.policy"),
+        runs=runs,
+        policy=policy,
     )
     outputs = {
         name: Output(f"fusion.{name}", tuple(str(label) for label in head.options.get("labels", ())))
@@ -243,30 +252,37 @@ def options_of(
 def _check(spec: ModelSpec) -> None:
     for name in spec.inputs:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise SpecError(f"inputs.{name}: a name is letters, digits and '_', as it becomes an argument of infer()")
+            message = f"inputs.{name}: a name is letters, digits and '_', as it becomes an argument of infer()"
+            raise SpecError(message, ("inputs", name))
     if not spec.encoder_names:
         raise SpecError("encoders: a model needs at least one [encoders.NAME]")
-    for name, component in (*spec.encoders.items(), ("fusion", spec.fusion), *spec.heads.items()):
+    parts: list[tuple[tuple[str, ...], Component]] = [
+        (("encoders", name), component) for name, component in spec.encoders.items()
+    ]
+    parts += [(("fusion",), spec.fusion), *((("heads", name), component) for name, component in spec.heads.items())]
+    for path, component in parts:
         if not component.use and not component.share:
-            raise SpecError(f"{name}: 'use' is missing; it names a plugin's entry, see 'edgemm plugins'")
+            raise SpecError(
+                f"{'.'.join(path)}: 'use' is missing; it names a plugin's entry, see 'edgemm plugins'", path
+            )
 
 
 def _encoder_node(name: str, component: Component, inputs: dict[str, InputSpec]) -> Node:
     if name not in inputs:
-        raise SpecError(
-            f"encoders.{name}: there is no [inputs.{name}]; an encoder has its input's name (inputs: {', '.join(inputs)})"
-        )
-    when = component.run.when or WHEN.get(inputs[name].modality, "arrival")
-    return _node(name, component.share or name, {"x": f"{INPUT}.{name}"}, component.run, when, f"encoders.{name}")
+        message = f"encoders.{name}: there is no [inputs.{name}]; an encoder has its input's name (inputs: {', '.join(inputs)})"
+        raise SpecError(message, ("encoders", name))
+    when = WHEN.get(inputs[name].modality, "arrival")
+    return _node(name, component.share or name, {"x": f"{INPUT}.{name}"}, component.run, when, "encoders", name)
 
 
 def _free_node(table: NodeTable, inputs: dict[str, InputSpec]) -> Node:
     modalities = [inputs[edge[6:]].modality for edge in table.reads.values() if edge[6:] in inputs]
-    when = table.run.when or (WHEN.get(modalities[0], "arrival") if modalities else "arrival")
-    return _node(table.name, table.share or table.name, table.reads, table.run, when, f"node {table.name}")
+    when = WHEN.get(modalities[0], "arrival") if modalities else "arrival"
+    return _node(table.name, table.share or table.name, table.reads, table.run, when, "node")
 
 
-def _node(name: str, graph: str, reads: dict[str, str], run: Run, when: str, where: str) -> Node:
+def _node(name: str, graph: str, reads: dict[str, str], run: Run, when: str, *path: str) -> Node:
+    runs, policy = _schedule(run, when, *path)
     return Node(
         name,
         graph,
@@ -274,12 +290,30 @@ def _node(name: str, graph: str, reads: dict[str, str], run: Run, when: str, whe
         ("tokens", "valid"),
         role="encoder",
         usable="valid",
-        runs=Runs.parse(when, f"{where}.run.when"),
-        policy=Policy.parse(run.policy, f"{where}.run.policy"),
+        runs=runs,
+        policy=policy,
         hold=run.hold,
         stale_after_ms=run.stale_after_ms,
         valid_for_ms=run.valid_for_ms,
     )
+
+
+def _schedule(run: Run, when: str, *path: str) -> tuple[Runs, Policy]:
+    """When a node runs, `when` if the spec does not say, and with what policy; `path` leads to its table."""
+    where = ".".join((*path, "run"))
+    with _under(*path, "run", "when"):
+        runs = Runs.parse(run.when or when, f"{where}.when")
+    with _under(*path, "run", "policy"):
+        return runs, Policy.parse(run.policy, f"{where}.policy")
+
+
+@contextmanager
+def _under(*keys: str) -> Iterator[None]:
+    """Errors of what is done for the table under `keys` say so."""
+    try:
+        yield
+    except SpecError as error:
+        raise error.under(*keys) from None
 
 
 def _nearest_key(error: ValidationError, problem: Any, path: tuple[str, ...]) -> str:
@@ -294,12 +328,3 @@ def _nearest_key(error: ValidationError, problem: Any, path: tuple[str, ...]) ->
     parent = path[-2] if len(path) > 1 else ""
     nearest = difflib.get_close_matches(path[-1], known.get(parent, []), n=1)
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
-
-
-def _line_of_message(text: str, message: str) -> str:
-    """`, line N` for messages that begin with a key, as `inputs.image: …`."""
-    key = re.match(r"([A-Za-z_][\w.]*)", message)
-    unknown = re.match(r"([\w.]+): unknown key '(\w+)'", message)
-    path = (*unknown[1].split("."), unknown[2]) if unknown else tuple(key[1].split(".")) if key else ()
-    line = line_of(text, path) if path else 0
-    return f", line {line}" if line else ""
