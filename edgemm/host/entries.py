@@ -60,7 +60,11 @@ class ConfiguredEntry(Entry):
 
 @dataclass(frozen=True)
 class EncoderEntry(ConfiguredEntry):
-    """`factory(config, input) -> nn.Module` with `forward(x) -> tokens (B, T, d), valid (B, T)`."""
+    """`factory(config, input) -> nn.Module` with `forward(x) -> tokens (B, T, d), valid (B, T)`.
+
+    d is the model's width, which all its encoders share. They get it in `config`: where that has a field `width`, and the model.toml does not set
+    it, it is filled in.
+    """
 
     modality: str = ""
 
