@@ -76,25 +76,19 @@ def stream(
     """
     if seconds is not None and not 0 < seconds < 1e9:
         raise UsageError(f"seconds must be above 0, got {seconds:g}")
-    own = not isinstance(bundle, Model)
-    if isinstance(bundle, Model):
-        model = bundle
-        trust.check_id(model.bundle.id, model.bundle.path)
-    else:
-        model = open_bundle(bundle, variant=variant, threads=threads, trust=trust)
+    model, own = _opened(bundle, variant, threads, trust)
     sources: Sequence[Source] = ()
     try:
         check_inputs(model, inputs)
         queues = queues_from_inputs(inputs)
         sources = sources_from_inputs(model.graph.inputs, inputs)
         registered = registered_observers()
+        made = sinks_from_names(model, sinks)  # last: a file that one begins anew shall not be lost to a typo in a URI
         return Stream(
             model,
             sources,
             consumers=[on_result] if on_result else [],
-            sinks=sinks_from_names(
-                model, sinks
-            ),  # last: a file that is begun anew shall not be lost to a typo in a URI
+            sinks=made,
             observer=observer,
             registered=registered,
             queues=queues,
@@ -109,6 +103,14 @@ def stream(
         if own:
             model.close()
         raise
+
+
+def _opened(bundle: str | Path | Model, variant: str, threads: int, trust: Trust) -> tuple[Model, bool]:
+    """The model, and whether it was opened here."""
+    if isinstance(bundle, Model):
+        trust.check_id(bundle.bundle.id, bundle.bundle.path)
+        return bundle, False
+    return open_bundle(bundle, variant=variant, threads=threads, trust=trust), True
 
 
 class Stream:
@@ -158,11 +160,7 @@ class Stream:
         for source in self._sources:
             for key, limits in _channels(source, model, queues):
                 self._mailbox.open(key, limits)
-        self._threads = [
-            threading.Thread(target=self._pump, args=(source,), name=f"edgemm-{'-'.join(source.inputs)}", daemon=True)
-            for source in self._sources
-        ]
-        self._threads.append(threading.Thread(target=self._run, name="edgemm-model", daemon=True))
+        self._threads = self._make_threads()
         for thread in self._threads:
             thread.start()
 
@@ -239,6 +237,12 @@ class Stream:
     def _raise_failure(self) -> None:
         if self._error is not None:
             raise self._error
+
+    def _make_threads(self) -> list[threading.Thread]:
+        """One for each source, and one for the model."""
+        named = [(f"edgemm-{'-'.join(source.inputs)}", self._pump, (source,)) for source in self._sources]
+        threads = [threading.Thread(target=run, args=args, name=name, daemon=True) for name, run, args in named]
+        return [*threads, threading.Thread(target=self._run, name="edgemm-model", daemon=True)]
 
     def _pump(self, source: Source) -> None:
         """One source's thread."""
