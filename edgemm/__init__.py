@@ -27,6 +27,7 @@ _LAZY = {
     "InputEntry": "edgemm.host.entries",
     "InputKind": "edgemm.inputs.kind",
     "ObserverEntry": "edgemm.host.entries",
+    "Option": "edgemm.host.entries",
     "OutputEntry": "edgemm.host.entries",
     "OutputKind": "edgemm.outputs.kind",
     "Packet": "edgemm.host.interfaces",
@@ -35,6 +36,7 @@ _LAZY = {
     "SinkEntry": "edgemm.host.entries",
     "Sound": "edgemm_plugins.inputs.audio",
     "SourceEntry": "edgemm.host.entries",
+    "SourceUri": "edgemm.streaming.sources",
     "TaskEntry": "edgemm.host.entries",
     "Tensor": "edgemm_plugins.inputs.tensor",
     "Text": "edgemm_plugins.inputs.text",
@@ -69,6 +71,7 @@ __all__ = [
     "InputEntry",
     "InputKind",
     "ObserverEntry",
+    "Option",
     "OutputEntry",
     "OutputKind",
     "Packet",
@@ -77,6 +80,7 @@ __all__ = [
     "SinkEntry",
     "Sound",
     "SourceEntry",
+    "SourceUri",
     "TaskEntry",
     "Tensor",
     "Text",
@@ -111,6 +115,7 @@ if TYPE_CHECKING:
         HeadEntry,
         InputEntry,
         ObserverEntry,
+        Option,
         OutputEntry,
         QuantizerEntry,
         RunnerEntry,
@@ -128,6 +133,7 @@ if TYPE_CHECKING:
     from edgemm.profiling.profile import profile
     from edgemm.runtime.model import open  # noqa: A004
     from edgemm.streaming.inbox import Inbox
+    from edgemm.streaming.sources import SourceUri
     from edgemm.streaming.stream import stream
     from edgemm.training.evaluate import evaluate
     from edgemm.training.train import train

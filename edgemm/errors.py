@@ -11,7 +11,8 @@
     ├── BundleError              a bundle is truncated, changed, unsafe or of another version
     ├── ExportError              a graph could not be exported, quantized or compiled
     │   └── ParityError          it was, but does not compute the same
-    └── SourceError              an input stream could not be opened or broke down
+    ├── SourceError              an input stream could not be opened or broke down
+    └── SinkError                what results are written to broke down
 
 A message says what was expected, what came, and what to do. `exit_code` is what the command line returns: 1 the check
 failed, 2 wrong usage, 3 something is missing on this machine.
@@ -52,9 +53,21 @@ class UnknownNameError(UsageError):
 
 
 class SpecError(EdgeMMError):
-    """A model specification says something that cannot be."""
+    """A model specification says something that cannot be.
+
+    Attributes:
+        path: the keys that lead to it, from the table that the raising function was given; empty when it is nowhere in particular.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, path: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.path = path
+
+    def under(self, *keys: str) -> SpecError:
+        """The same error, as seen from the table that has its own under `keys`."""
+        return SpecError(str(self), (*keys, *self.path))
 
 
 class InputError(EdgeMMError):
@@ -95,5 +108,11 @@ class ParityError(ExportError):
 
 class SourceError(EdgeMMError):
     """An input stream could not be opened, or broke down."""
+
+    exit_code = 3
+
+
+class SinkError(EdgeMMError):
+    """What results are written to broke down: a full disk, a lost connection."""
 
     exit_code = 3

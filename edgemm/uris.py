@@ -1,4 +1,4 @@
-"""Where an input comes from: `scheme:rest`, or a path, and how to show it without the credentials in it.
+"""Where an input comes from: `scheme:rest`, or a path, the options of EdgeMM's own in it, and how to show it without its credentials.
 
 Knows nothing of what a scheme means. Whatever is logged, reported or raised goes through `redact`.
 """
@@ -22,6 +22,10 @@ _SECRET = re.compile(
     r"sig(?:nature)?|credential\w*)=)(?P<value>.*?)(?=$|[&;/?#\s]|_\w+=)",
     re.IGNORECASE,
 )
+
+_OPTION = r"edgemm\.(?P<name>[^=&#?]*)(?P<equals>=?)(?P<value>[^&#]*)"
+_FURTHER_OPTION = re.compile(rf"&{_OPTION}")
+_FIRST_OPTION = re.compile(rf"\?{_OPTION}(?P<more>&?)")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,29 @@ def parse(uri: str) -> Location:
             rest = "/" + rest[2:].partition("/")[2]  # a host has no meaning here
         rest = unquote(rest)
     return Location(scheme, rest, uri)
+
+
+def split_options(uri: str) -> tuple[str, dict[str, str]]:
+    """Take EdgeMM's own options out of a URI or path: what it says of them, and the rest, which is all that a device ever sees.
+
+    They are query parameters whose names begin with `edgemm.`, at any place in the query, so that they cannot be taken for a camera's own:
+    `rtsp://camera/1?channel=2&edgemm.transport=udp` is `rtsp://camera/1?channel=2` and `{"transport": "udp"}`. Values are percent-decoded.
+
+    Raises:
+        UsageError: an option without a value, or given twice.
+    """
+    options: dict[str, str] = {}
+
+    def take(match: re.Match[str]) -> str:
+        name = match["name"]
+        if not (name and match["equals"]):
+            raise UsageError(f"'{redact(uri)}': an option is written edgemm.name=value; got 'edgemm.{name}'")
+        if name in options:
+            raise UsageError(f"'{redact(uri)}': option edgemm.{name} is given twice")
+        options[name] = unquote(match["value"])
+        return "?" if match.groupdict().get("more") else ""
+
+    return _FIRST_OPTION.sub(take, _FURTHER_OPTION.sub(take, uri)), options
 
 
 def redact(uri: str) -> str:

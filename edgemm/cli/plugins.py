@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edgemm.cli.printing import print_json, print_table
+from edgemm.host.entries import Entry, Option, SinkEntry, SourceEntry
 from edgemm.host.plugin_host import ENTRY_KINDS, EntryKind, PluginHost
 
 EXAMPLES = """\
@@ -15,6 +16,7 @@ A broken plugin is listed with what is wrong with it, and everything else works.
 examples:
   edgemm plugins                      everything that is installed
   edgemm plugins --kind encoder       only the encoders
+  edgemm plugins --kind source        the sources, with their options (edgemm run --help says how to write them)
   edgemm plugins --strict             exit code 3 when any plugin is broken, for CI
   EDGEMM_PLUGINS=vision,fusion edgemm plugins     load only these; 'none' loads no plugin
 
@@ -41,6 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"plugins": host.plugins, "entries": entries, "failures": failures})
     else:
         _print(host, entries)
+        if arguments.kind:
+            _print_options(arguments.kind, entries)
     return 3 if arguments.strict and host.failures else 0
 
 
@@ -53,9 +57,31 @@ def _records(host: PluginHost, kind: EntryKind) -> list[dict[str, Any]]:
             "distribution": found.distribution,
             "needs": list(found.entry.requires),
             "summary": found.entry.summary,
+            "options": [asdict(option) for option in _options(found.entry)],
         }
         for name, found in sorted(host.entries(kind.record).items())
     ]
+
+
+def _options(entry: Entry) -> tuple[Option, ...]:
+    return entry.options if isinstance(entry, (SourceEntry, SinkEntry)) else ()
+
+
+def _print_options(kind: str, entries: list[dict[str, Any]]) -> None:
+    from edgemm.streaming.sources import QUEUE_OPTIONS
+
+    listed = [(entry["name"], option) for entry in entries for option in entry["options"]]
+    if kind == "source":
+        listed += [("(every URI)", asdict(option)) for option in QUEUE_OPTIONS]
+    rows = [(name, f"{option['name']}={option['default']}", _meaning(option)) for name, option in listed]
+    if rows:
+        print()
+        print_table(rows, header=(kind, "option and default", "what it is"))
+
+
+def _meaning(option: dict[str, Any]) -> str:
+    choices = " or ".join(choice for choice in option["choices"] if choice)
+    return f"{option['summary']} ({choices})" if choices else option["summary"]
 
 
 def _print(host: PluginHost, entries: list[dict[str, Any]]) -> None:

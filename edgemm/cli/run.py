@@ -21,6 +21,10 @@ URIs of inputs ('edgemm plugins --kind source' lists them all):
   stdin:                      each line of standard input is a text
   clip.srt  clip.jsonl        timed text beside a recording
 
+Options of an input's source are query parameters that begin with 'edgemm.', so that none is taken for a camera's own; the camera never
+sees them. Every input has edgemm.queue (how many packets may wait for the model) and edgemm.when_full (block, drop_oldest, drop_newest or
+fail). Those of a sink follow its name: NAME:option=value&option=value. In both, %26 is an '&'.
+
 An input that is missing, silent or at its end does not stop the stream: every result says which inputs were live, stale or
 absent, and how old. Passwords in a URI are never shown.
 
@@ -28,6 +32,7 @@ examples:
   edgemm run desk.edgemm -i image=camera:0 -i audio=mic: -i text=stdin:
   edgemm run desk.edgemm -i image=clip.mp4 -i audio=clip.mp4 -i text=clip.srt
   edgemm run desk.edgemm -i image=clip.mp4 --fast --json | jq .outputs.answer.label
+  edgemm run desk.edgemm -i "image=rtsp://camera/stream?edgemm.transport=udp&edgemm.queue=1" --sink json_lines:path=out.jsonl
 """
 
 
@@ -51,7 +56,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-missing", action="store_true", help="go on without an input that cannot be opened, instead of ending"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object per result instead of the live view")
+    parser.add_argument(
+        "--sink",
+        metavar="NAME[:OPTIONS]",
+        action="append",
+        default=[],
+        help="where results go, instead of the live view; may be given several times ('edgemm plugins --kind sink' lists them)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object per result: the same as --sink json_lines"
+    )
 
 
 def inputs_from_words(words: list[str]) -> dict[str, str]:
@@ -73,23 +87,25 @@ def inputs_from_words(words: list[str]) -> dict[str, str]:
     return inputs
 
 
+def sinks_from_arguments(arguments: argparse.Namespace) -> list[str]:
+    """The sinks that are asked for, each once; the live view where none is."""
+    asked = [*arguments.sink, *(["json_lines"] if arguments.json else [])]
+    return list(dict.fromkeys(asked or ["terminal"]))
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Stream until every input has ended, the time is over, the reader of the output left, or Ctrl-C."""
     import edgemm
-    from edgemm.host.entries import SinkEntry
-    from edgemm.host.plugin_host import default_host
     from edgemm.runtime.model import check_inputs
 
     inputs = inputs_from_words(arguments.input)
     trust = trust_from_arguments(arguments)
     with edgemm.open(arguments.bundle, variant=arguments.variant, trust=trust) as model:
         check_inputs(model, inputs)
-        name = "json_lines" if arguments.json else "terminal"
-        sink = default_host().load(SinkEntry, name)(model, {"title": model.name})
         with edgemm.stream(
             model,
             inputs,
-            sinks=[sink],
+            sinks=sinks_from_arguments(arguments),
             realtime=not arguments.fast,
             seconds=arguments.seconds,
             allow_missing=arguments.allow_missing,
@@ -104,6 +120,8 @@ def _say_what_was_lost(stream: Stream) -> None:
         print(f"edgemm run: input '{name}' broke down: {reason}", file=sys.stderr)
     for name, reason in stream.muted.items():
         print(f"edgemm run: {name} failed, so results were lost: {reason}", file=sys.stderr)
+    for name, reason in stream.muted_observers.items():
+        print(f"edgemm run: {name} failed, and was not told more: {reason}", file=sys.stderr)
     if stream.drops:
         counts = ", ".join(f"{name} {count}" for name, count in stream.drops.items())
         print(f"edgemm run: dropped because the model was busy: {counts}", file=sys.stderr)

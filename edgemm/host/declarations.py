@@ -39,7 +39,7 @@ def declaration_from_table(role: str, table: Mapping[str, Any], where: str, prov
     article = "an" if kind[0] in "aeiou" else "a"
     has = f"{article} {kind} {role} has: {', '.join(known) or 'no keys'}"
     if unknown:
-        raise SpecError(f"{where}: unknown key '{unknown[0]}'; {has}")
+        raise SpecError(f"{where}: unknown key '{unknown[0]}'; {has}", path=(unknown[0],))
     try:
         return made(**{key: _frozen(value) for key, value in options.items()})
     except TypeError as error:

@@ -14,6 +14,23 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_\-]*(\.[a-z0-9][a-z0-9_\-]*)*")
 
 
 @dataclass(frozen=True)
+class Option:
+    """What a user may set of a source or a sink, in a URI, on the command line or in Python.
+
+    Attributes:
+        name: letters, digits and '_'.
+        default: when it is not set; every value has its type.
+        summary: what it means, and in which unit.
+        choices: the only texts that it may be; empty for any.
+    """
+
+    name: str
+    default: str | int | float | bool
+    summary: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Entry:
     """What every record says.
 
@@ -43,7 +60,11 @@ class ConfiguredEntry(Entry):
 
 @dataclass(frozen=True)
 class EncoderEntry(ConfiguredEntry):
-    """`factory(config, input) -> nn.Module` with `forward(x) -> tokens (B, T, d), valid (B, T)`."""
+    """`factory(config, input) -> nn.Module` with `forward(x) -> tokens (B, T, d), valid (B, T)`.
+
+    d is the model's width, which all its encoders share. They get it in `config`: where that has a field `width`, and the model.toml does not set
+    it, it is filled in.
+    """
 
     modality: str = ""
 
@@ -75,15 +96,21 @@ class TaskEntry(Entry):
 
 @dataclass(frozen=True)
 class SourceEntry(Entry):
-    """`factory(uri, inputs, options) -> edgemm.host.interfaces.Source` for the URI schemes in `schemes`."""
+    """`factory(uri, inputs, options) -> edgemm.host.interfaces.Source` for the URI schemes in `schemes`.
+
+    `options` has a value for each of the entry's own, checked and of its default's type (see `edgemm.host.options`).
+    """
 
     schemes: tuple[str, ...] = ()
     modalities: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True)
 class SinkEntry(Entry):
-    """`factory(model, options) -> edgemm.streaming.interfaces.Sink`."""
+    """`factory(model, options) -> edgemm.streaming.interfaces.Sink`; `options` as for a source."""
+
+    options: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True)

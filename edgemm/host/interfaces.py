@@ -27,6 +27,20 @@ class Encoder(Protocol):
         """Raw tensor `(B, …)` to tokens float32 `(B, T, d)` and valid bool `(B, T)`; nothing to encode is all False."""
 
 
+@runtime_checkable
+class TrainableEncoder(Encoder, Protocol):
+    """An encoder that `edgemm train` can train alone, because it has a classifier of its own for the classes of its input.
+
+    It may have a slot for the task's augmentation: a submodule `augment`, `torch.nn.Identity()` at rest, that `forward` and `classify` apply in
+    training mode only. To what they apply it is said by the encoder, whose inside it changes (of `audio.logmel_cnn`, the power spectrum). What was
+    there before is put back after training.
+    """
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Raw tensor `(B, …)` to logits `(B, classes)`; the last class means "nothing here", for which `forward` says `valid=False`."""
+        ...
+
+
 class Fusion(Protocol):
     """A torch module that joins all inputs' tokens.
 

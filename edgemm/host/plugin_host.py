@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -29,6 +29,7 @@ from edgemm.host.entries import (
     HeadEntry,
     InputEntry,
     ObserverEntry,
+    Option,
     OutputEntry,
     QuantizerEntry,
     RunnerEntry,
@@ -287,12 +288,30 @@ def _problem(entry: object, kind: EntryKind, collected: Mapping[str, Registered[
         return f"'{entry.name}' was written for hook API {entry.api}; this EdgeMM has {HOOK_API}"
     if not isinstance(entry.name, str) or NAME.fullmatch(entry.name) is None:
         return f"'{entry.name}' is not a name: lower case letters, digits, '-', '_', dots between the parts"
-    requires: object = entry.requires
-    if isinstance(requires, str):  # a text would be read letter by letter
-        return f"'{entry.name}': requires must be a tuple of module names, got the text '{requires}'"
+    for item in fields(entry):
+        value = getattr(entry, item.name)
+        if isinstance(item.default, tuple) and isinstance(value, str):  # a text would be read letter by letter
+            return f"'{entry.name}': {item.name} must be a tuple, got the text '{value}'"
+    if isinstance(entry, (SourceEntry, SinkEntry)) and (wrong := _problem_of_options(entry.options)):
+        return f"'{entry.name}': {wrong}"
     if entry.name in collected:
         other = collected[entry.name]
         return f"{kind.name} '{entry.name}' is already provided by plugin '{other.plugin}' ({other.distribution})"
+    return ""
+
+
+def _problem_of_options(options: Sequence[object]) -> str:
+    known: set[str] = set()
+    for option in options:
+        if not isinstance(option, Option):
+            return f"options must be edgemm.Option, got {type(option).__name__}"
+        if not str(option.name).isidentifier() or option.name in known:
+            return f"option '{option.name}': expected a name of letters, digits and '_', once"
+        if type(option.default) not in (str, int, float, bool):
+            return (
+                f"option {option.name}: its default must be a text, a number or a truth value, got {option.default!r}"
+            )
+        known.add(option.name)
     return ""
 
 

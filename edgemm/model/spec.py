@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +109,11 @@ class ModelSpec(BaseModel):
     @property
     def input_specs(self) -> dict[str, InputKind]:
         """The declared inputs, in order."""
-        return {name: declaration_from_table(INPUTS, table, f"inputs.{name}") for name, table in self.inputs.items()}
+        specs: dict[str, InputKind] = {}
+        for name, table in self.inputs.items():
+            with _under("inputs", name):
+                specs[name] = declaration_from_table(INPUTS, table, f"inputs.{name}")
+        return specs
 
     @property
     def encoder_names(self) -> tuple[str, ...]:
@@ -148,7 +154,9 @@ def spec_from_text(text: str, where: str = "model.toml") -> ModelSpec:
         _check(spec)
         graph_from_spec(spec)
     except SpecError as error:
-        raise SpecError(f"{where}{_line_of_message(text, str(error))}: {error}") from None
+        line = line_of(text, error.path) if error.path else 0
+        place = f"{where}, line {line}" if line else where
+        raise SpecError(f"{place}: {error}", error.path) from None
     return spec
 
 
@@ -204,6 +212,7 @@ def graph_from_spec(spec: ModelSpec) -> ModelGraph:
     reads: dict[str, str] = {}
     for name in spec.encoder_names:
         reads |= {f"{name}_tokens": f"{name}.tokens", f"{name}_valid": f"{name}.valid"}
+    trigger, policy = _schedule(spec.fusion.run, "arrival", "fusion")
     fusion = Node(
         "fusion",
         "fusion",
@@ -213,8 +222,8 @@ def graph_from_spec(spec: ModelSpec) -> ModelGraph:
         members=spec.encoder_names,
         presence="presence",
         age="age_ms",
-        trigger=Trigger.parse(spec.fusion.run.when or "arrival", "fusion.run.when"),
-        policy=Policy.parse(spec.fusion.run.policy, "fusion.run.policy"),
+        trigger=trigger,
+        policy=policy,
     )
     outputs = {name: _output(name, head) for name, head in spec.heads.items()}
     return ModelGraph(spec.model.name, inputs, (*nodes, fusion), outputs)
@@ -244,39 +253,46 @@ def options_of(
 def _check(spec: ModelSpec) -> None:
     for name in spec.inputs:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise SpecError(f"inputs.{name}: a name is letters, digits and '_', as it becomes an argument of infer()")
+            message = f"inputs.{name}: a name is letters, digits and '_', as it becomes an argument of infer()"
+            raise SpecError(message, ("inputs", name))
     if not spec.encoder_names:
         raise SpecError("encoders: a model needs at least one [encoders.NAME]")
-    for name, component in (*spec.encoders.items(), ("fusion", spec.fusion), *spec.heads.items()):
+    parts: list[tuple[tuple[str, ...], Component]] = [
+        (("encoders", name), component) for name, component in spec.encoders.items()
+    ]
+    parts += [(("fusion",), spec.fusion), *((("heads", name), component) for name, component in spec.heads.items())]
+    for path, component in parts:
         if not component.use and not component.share:
-            raise SpecError(f"{name}: 'use' is missing; it names a plugin's entry, see 'edgemm plugins'")
+            raise SpecError(
+                f"{'.'.join(path)}: 'use' is missing; it names a plugin's entry, see 'edgemm plugins'", path
+            )
 
 
 def _encoder_node(name: str, component: Component, inputs: dict[str, InputKind]) -> Node:
     if name not in inputs:
-        raise SpecError(
-            f"encoders.{name}: there is no [inputs.{name}]; an encoder has its input's name (inputs: {', '.join(inputs)})"
-        )
+        message = f"encoders.{name}: there is no [inputs.{name}]; an encoder has its input's name (inputs: {', '.join(inputs)})"
+        raise SpecError(message, ("encoders", name))
     tensors = [spec.name for spec in inputs[name].tensors]
     reads = {"x": f"{INPUT}.{name}"} if len(tensors) == 1 else {part: f"{INPUT}.{name}.{part}" for part in tensors}
-    when = component.run.when or inputs[name].trigger
-    return _node(name, component.share or name, reads, component.run, when, f"encoders.{name}")
+    return _node(name, component.share or name, reads, component.run, inputs[name].trigger, "encoders", name)
 
 
 def _free_node(table: NodeTable, inputs: dict[str, InputKind]) -> Node:
     read = [inputs[edge.output] for edge in edges(table.reads).values() if edge.from_input and edge.output in inputs]
-    when = table.run.when or (read[0].trigger if read else "arrival")
-    return _node(table.name, table.share or table.name, table.reads, table.run, when, f"node {table.name}")
+    when = read[0].trigger if read else "arrival"
+    return _node(table.name, table.share or table.name, table.reads, table.run, when, "node")
 
 
 def _output(name: str, head: Component) -> Output:
     """How a head's tensor is read: as it says itself, as classes where it has labels, else as numbers."""
     labels = head.options.get("labels")
     table = head.output or ({"kind": "classes", "labels": labels} if labels else {"kind": "array"})
-    return Output.of(f"fusion.{name}", declaration_from_table(OUTPUTS, table, f"heads.{name}.output"))
+    with _under("heads", name, "output"):
+        return Output.of(f"fusion.{name}", declaration_from_table(OUTPUTS, table, f"heads.{name}.output"))
 
 
-def _node(name: str, graph: str, reads: dict[str, str], run: Run, when: str, where: str) -> Node:
+def _node(name: str, graph: str, reads: dict[str, str], run: Run, when: str, *path: str) -> Node:
+    trigger, policy = _schedule(run, when, *path)
     return Node(
         name,
         graph,
@@ -284,12 +300,30 @@ def _node(name: str, graph: str, reads: dict[str, str], run: Run, when: str, whe
         ("tokens", "valid"),
         role="encoder",
         usable="valid",
-        trigger=Trigger.parse(when, f"{where}.run.when"),
-        policy=Policy.parse(run.policy, f"{where}.run.policy"),
+        trigger=trigger,
+        policy=policy,
         hold=run.hold,
         stale_after_ms=run.stale_after_ms,
         valid_for_ms=run.valid_for_ms,
     )
+
+
+def _schedule(run: Run, when: str, *path: str) -> tuple[Trigger, Policy]:
+    """When a node runs, `when` if the spec does not say, and with what policy; `path` leads to its table."""
+    where = ".".join((*path, "run"))
+    with _under(*path, "run", "when"):
+        trigger = Trigger.parse(run.when or when, f"{where}.when")
+    with _under(*path, "run", "policy"):
+        return trigger, Policy.parse(run.policy, f"{where}.policy")
+
+
+@contextmanager
+def _under(*keys: str) -> Iterator[None]:
+    """Errors of what is done for the table under `keys` say so."""
+    try:
+        yield
+    except SpecError as error:
+        raise error.under(*keys) from None
 
 
 def _nearest_key(error: ValidationError, problem: Any, path: tuple[str, ...]) -> str:
@@ -304,12 +338,3 @@ def _nearest_key(error: ValidationError, problem: Any, path: tuple[str, ...]) ->
     parent = path[-2] if len(path) > 1 else ""
     nearest = difflib.get_close_matches(path[-1], known.get(parent, []), n=1)
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
-
-
-def _line_of_message(text: str, message: str) -> str:
-    """`, line N` for messages that begin with a key, as `inputs.image: …`."""
-    key = re.match(r"([A-Za-z_][\w.]*)", message)
-    unknown = re.match(r"([\w.]+): unknown key '(\w+)'", message)
-    path = (*unknown[1].split("."), unknown[2]) if unknown else tuple(key[1].split(".")) if key else ()
-    line = line_of(text, path) if path else 0
-    return f", line {line}" if line else ""

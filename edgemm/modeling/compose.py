@@ -125,7 +125,7 @@ def _made(
 
 
 def _with_width(component: Component, width: int, host: PluginHost) -> Component:
-    """Encoders whose options have a `width` get the model's, unless the spec says otherwise."""
+    """Fill in the option `width` of an encoder that has one: the length of its tokens is the model's (see `EncoderEntry`)."""
     if "width" in component.options:
         return component
     registered = host.find(EncoderEntry, component.use)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Condition
 from time import monotonic
 from typing import Any
@@ -25,7 +25,7 @@ class Limits:
     Attributes:
         packets: at most so many.
         bytes: at most so many, of arrays; one packet is always taken.
-        when_full: `block` the sender, `drop_oldest`, `drop_newest`, or `fail` the stream.
+        when_full: `block` the sender, `drop_oldest`, `drop_newest`, or `fail`, so that its input breaks down.
     """
 
     packets: int = 8
@@ -37,6 +37,18 @@ class Limits:
             raise UsageError(f"when_full must be one of {', '.join(WHEN_FULL)}, got '{self.when_full}'")
         if self.packets < 1 or self.bytes < 1:
             raise UsageError("a channel must hold at least one packet and one byte")
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What a user asks of one input's queue; 0 and "" leave it to what suits the input."""
+
+    packets: int = 0
+    when_full: str = ""
+
+    def applied_to(self, limits: Limits) -> Limits:
+        """Those limits, with what is asked for."""
+        return replace(limits, packets=self.packets or limits.packets, when_full=self.when_full or limits.when_full)
 
 
 class _Channel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from edgemm.host.interfaces import Packet
 from edgemm.outputs.results import Result
 
 
@@ -23,19 +24,26 @@ class Sink(Protocol):
 
 
 class Observer:
-    """Callbacks of a running stream; override what you need."""
+    """Callbacks of a running stream; override what you need.
+
+    They are called from the stream's own threads, several at once, and must return at once. One that raises is recorded
+    (`Stream.muted`, `Stream.muted_observers`) and not called again; the stream and the other callbacks go on.
+    """
 
     def on_start(self, inputs: Sequence[str]) -> None:
-        """The stream starts."""
+        """The stream starts, before its first packet."""
+
+    def on_packet(self, packet: Packet) -> None:
+        """The model takes a packet; of a live source its time counts from the stream's start."""
 
     def on_result(self, result: Result) -> None:
-        """A result was made."""
+        """A result was made; it is told here whether or not anybody takes it."""
 
     def on_drop(self, input: str, cause: str) -> None:
         """A packet was dropped."""
 
     def on_error(self, where: str, error: BaseException) -> None:
-        """A source or sink failed."""
+        """A source failed, or a sink or a callback, which is muted."""
 
     def on_stop(self) -> None:
-        """The stream ended."""
+        """The model takes no more packets; sinks may still have results to write."""

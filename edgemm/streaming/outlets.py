@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from edgemm.host.interfaces import Packet
 from edgemm.outputs.results import Result
 from edgemm.streaming.interfaces import Observer, Sink
+from edgemm.streaming.listeners import NOBODY, Listeners, name_of
 
 _CAPACITY = 256
 
@@ -21,6 +22,7 @@ class Outlet:
 
     Args:
         consumers: callbacks; with these or `sinks` a thread serves them, else results wait for `iterate`.
+        observer, registered: told what happens; results on the thread that made them, so that observing a stream does not change who takes them.
         block: make the model wait when nobody takes results; otherwise the oldest is dropped and counted.
         on_finished: called when a sink wants no more.
     """
@@ -33,9 +35,10 @@ class Outlet:
         *,
         block: bool,
         on_finished: Callable[[], None],
+        registered: Mapping[str, Callable[[], Observer]] = NOBODY,
     ) -> None:
         self.dropped = 0
-        self.muted: dict[str, str] = {}
+        self._listeners = Listeners(sinks, observer, registered)
         self._on_finished = on_finished
         self._block = block
         self._results: deque[Result] = deque()
@@ -44,21 +47,24 @@ class Outlet:
         self._closed = False
         self._sinks = tuple(sinks)
         self._targets = [*consumers, *(sink.write for sink in sinks)]
-        if observer is not None and type(observer).on_result is not Observer.on_result:
-            self._targets.append(observer.on_result)
-        self._on_packet: list[Callable[..., None]] = [sink.on_packet for sink in sinks if hasattr(sink, "on_packet")]
-        self._on_drop: list[Callable[..., None]] = [sink.on_drop for sink in sinks if hasattr(sink, "on_drop")]
-        self._on_error: list[Callable[..., None]] = [sink.on_error for sink in sinks if hasattr(sink, "on_error")]
-        if observer is not None:
-            self._on_drop.append(observer.on_drop)
-            self._on_error.append(observer.on_error)
         self._thread: threading.Thread | None = None
         if self._targets:
             self._thread = threading.Thread(target=self._serve, name="edgemm-sinks", daemon=True)
             self._thread.start()
 
+    @property
+    def muted(self) -> dict[str, str]:
+        """Callback or sink -> the error that muted it."""
+        return dict(self._listeners.muted)
+
+    @property
+    def muted_observers(self) -> dict[str, str]:
+        """The same for observers that plugins registered."""
+        return dict(self._listeners.muted_observers)
+
     def put(self, result: Result) -> None:
         """Hand over one result."""
+        self._listeners.tell("on_result", result)
         with self._condition:
             while self._block and len(self._results) >= _CAPACITY and not self._closed:
                 self._condition.wait()
@@ -70,25 +76,25 @@ class Outlet:
             self._results.append(result)
             self._condition.notify_all()
 
+    def tell_start(self, inputs: Sequence[str]) -> None:
+        """The stream starts."""
+        self._listeners.tell("on_start", inputs)
+
     def tell_packet(self, packet: Packet) -> None:
         """The model takes a packet."""
-        self._tell(self._on_packet, packet)
+        self._listeners.tell("on_packet", packet)
 
     def tell_drop(self, input: str, cause: str) -> None:
         """A packet was dropped."""
-        self._tell(self._on_drop, input, cause)
+        self._listeners.tell("on_drop", input, cause)
 
     def tell_error(self, where: str, error: BaseException) -> None:
         """A source, callback or sink failed."""
-        self._tell(self._on_error, where, error)
+        self._listeners.tell("on_error", where, error)
 
-    def _tell(self, listeners: list[Callable[..., None]], *words: object) -> None:
-        for listener in tuple(listeners):
-            try:
-                listener(*words)
-            except Exception as error:  # a view is a plugin's: it hears no more, the stream goes on
-                listeners.remove(listener)
-                self._mute(listener, error)
+    def tell_stop(self) -> None:
+        """The stream ended."""
+        self._listeners.tell("on_stop")
 
     def finish(self) -> None:
         """No more results will come."""
@@ -139,7 +145,7 @@ class Outlet:
                     target(result)
                 except Exception as error:  # a callback is the user's: it is muted, the stream goes on
                     targets.remove(target)
-                    self._mute(target, error)
+                    self._listeners.mute(name_of(target), error)
             if any(getattr(sink, "finished", False) for sink in self._sinks):
                 self._on_finished()
                 break
@@ -147,12 +153,7 @@ class Outlet:
             try:
                 sink.close()
             except Exception as error:
-                self._mute(sink.close, error)
-
-    def _mute(self, target: Callable[..., None], error: Exception) -> None:
-        name = getattr(target, "__qualname__", repr(target))
-        self.muted[name] = f"{type(error).__name__}: {error}"
-        self.tell_error(name, error)
+                self._listeners.mute(name_of(sink.close), error)
 
 
 def _join(thread: threading.Thread, timeout_s: float | None) -> bool:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic_ns, sleep
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from edgemm.bundle.trust import UNTRUSTED, Trust
@@ -23,12 +23,15 @@ from edgemm.host.interfaces import Packet, Source
 from edgemm.outputs.results import Result
 from edgemm.runtime.model import Model, check_inputs
 from edgemm.runtime.model import open as open_bundle
-from edgemm.streaming.channels import Limits, Mailbox
+from edgemm.streaming.channels import Limits, Mailbox, Queue
 from edgemm.streaming.interfaces import Observer, Sink
+from edgemm.streaming.listeners import NOBODY, registered_observers
 from edgemm.streaming.outlets import Outlet
-from edgemm.streaming.sources import sources_from_inputs
+from edgemm.streaming.sinks import sinks_from_names
+from edgemm.streaming.sources import queues_from_inputs, sources_from_inputs
 
 RECORDED = Limits(packets=64, when_full="block")
+DEFAULT_QUEUES: Mapping[str, Queue] = MappingProxyType({})
 
 
 def stream(
@@ -36,7 +39,7 @@ def stream(
     inputs: Mapping[str, Any],
     *,
     on_result: Callable[[Result], None] | None = None,
-    sinks: Sequence[Sink] = (),
+    sinks: Sequence[str | Sink] = (),
     observer: Observer | None = None,
     realtime: bool = True,
     seconds: float | None = None,
@@ -52,11 +55,12 @@ def stream(
 
     Args:
         bundle: path, or an open model, which stays open.
-        inputs: input name -> URI (`clip.mp4`, `camera:0`, `mic:`, `rtsp://…`, `stdin:`), path, or an object with the Source protocol
-            (`edgemm.Inbox`). Inputs with the same URI share one source.
+        inputs: input name -> URI (`clip.mp4`, `camera:0`, `mic:`, `rtsp://…`, `stdin:`), path, `edgemm.SourceUri` (a URI with options), or an
+            object with the Source protocol (`edgemm.Inbox`). Inputs with the same URI and options share one source.
         on_result: called with each result.
-        sinks: further sinks.
-        observer: told of starts, drops and errors.
+        sinks: where results go, by name (`json_lines`, `json_lines:path=out.jsonl`; `edgemm plugins --kind sink` lists them) or as objects with
+            the Sink protocol.
+        observer: told of starts, packets, results, drops and errors, as are the observers that plugins register.
         realtime: pace recorded sources by their timestamps; False runs as fast as possible, in order of capture.
         seconds: end after so much stream time.
         variant: as in `open`.
@@ -66,27 +70,27 @@ def stream(
             ends the stream.
 
     Raises:
-        UnknownNameError, UsageError: an input or URI scheme that does not exist.
+        UnknownNameError, UsageError: an input, URI scheme, sink or option that does not exist.
         BundleError: as `open`.
     """
     if seconds is not None and not 0 < seconds < 1e9:
         raise UsageError(f"seconds must be above 0, got {seconds:g}")
-    own = not isinstance(bundle, Model)
-    if isinstance(bundle, Model):
-        model = bundle
-        trust.check_id(model.bundle.id, model.bundle.path)
-    else:
-        model = open_bundle(bundle, variant=variant, threads=threads, trust=trust)
+    model, own = _opened(bundle, variant, threads, trust)
     sources: Sequence[Source] = ()
     try:
         check_inputs(model, inputs)
+        queues = queues_from_inputs(inputs)
         sources = sources_from_inputs(model.graph.inputs, inputs)
+        registered = registered_observers()
+        made = sinks_from_names(model, sinks)  # last: a file that one begins anew shall not be lost to a typo in a URI
         return Stream(
             model,
             sources,
             consumers=[on_result] if on_result else [],
-            sinks=sinks,
+            sinks=made,
             observer=observer,
+            registered=registered,
+            queues=queues,
             realtime=realtime,
             seconds=seconds,
             allow_missing=allow_missing,
@@ -98,6 +102,14 @@ def stream(
         if own:
             model.close()
         raise
+
+
+def _opened(bundle: str | Path | Model, variant: str, threads: int, trust: Trust) -> tuple[Model, bool]:
+    """The model, and whether it was opened here."""
+    if isinstance(bundle, Model):
+        trust.check_id(bundle.bundle.id, bundle.bundle.path)
+        return bundle, False
+    return open_bundle(bundle, variant=variant, threads=threads, trust=trust), True
 
 
 class Stream:
@@ -117,6 +129,8 @@ class Stream:
         consumers: Sequence[Callable[[Result], None]] = (),
         sinks: Sequence[Sink] = (),
         observer: Observer | None = None,
+        registered: Mapping[str, Callable[[], Observer]] = NOBODY,
+        queues: Mapping[str, Queue] = DEFAULT_QUEUES,
         realtime: bool = True,
         seconds: float | None = None,
         allow_missing: bool = False,
@@ -125,27 +139,28 @@ class Stream:
         self.model = model
         self.failures: dict[str, str] = {}
         self._sources = tuple(sources)
-        self._observer = observer
         self._realtime = realtime or any(source.live for source in sources)
         self._limit_ns = None if seconds is None else int(seconds * 1e9)
         self._allow_missing = allow_missing
         self._close_model = close_model
         self._error: EdgeMMError | None = None
-        if observer:
-            observer.on_start([name for source in self._sources for name in source.inputs])
         self._mailbox = Mailbox(self._on_drop)
         self._live = model.live(on_failure=self._on_failure)
         self._misfits: Counter[str] = Counter()
-        self._outlet = Outlet(consumers, sinks, observer, block=not self._realtime, on_finished=self._mailbox.stop)
+        self._outlet = Outlet(
+            consumers,
+            sinks,
+            observer,
+            block=not self._realtime,
+            on_finished=self._mailbox.stop,
+            registered=registered,
+        )
+        self._outlet.tell_start([name for source in self._sources for name in source.inputs])
         self.started_ns = monotonic_ns()
         for source in self._sources:
-            for key, limits in _channels(source, model):
+            for key, limits in _channels(source, model, queues):
                 self._mailbox.open(key, limits)
-        self._threads = [
-            threading.Thread(target=self._pump, args=(source,), name=f"edgemm-{'-'.join(source.inputs)}", daemon=True)
-            for source in self._sources
-        ]
-        self._threads.append(threading.Thread(target=self._run, name="edgemm-model", daemon=True))
+        self._threads = self._make_threads()
         for thread in self._threads:
             thread.start()
 
@@ -209,7 +224,12 @@ class Stream:
     @property
     def muted(self) -> dict[str, str]:
         """Callback or sink -> the error that muted it."""
-        return dict(self._outlet.muted)
+        return self._outlet.muted
+
+    @property
+    def muted_observers(self) -> dict[str, str]:
+        """Observer that a plugin registered -> the error that muted it, or why it could not be made."""
+        return self._outlet.muted_observers
 
     @property
     def failing(self) -> dict[str, str]:
@@ -225,6 +245,12 @@ class Stream:
     def _raise_failure(self) -> None:
         if self._error is not None:
             raise self._error
+
+    def _make_threads(self) -> list[threading.Thread]:
+        """One for each source, and one for the model."""
+        named = [(f"edgemm-{'-'.join(source.inputs)}", self._pump, (source,)) for source in self._sources]
+        threads = [threading.Thread(target=run, args=args, name=name, daemon=True) for name, run, args in named]
+        return [*threads, threading.Thread(target=self._run, name="edgemm-model", daemon=True)]
 
     def _pump(self, source: Source) -> None:
         """One source's thread."""
@@ -242,7 +268,7 @@ class Stream:
         except Exception as error:  # a source is a plugin: whatever it raises ends its inputs, not the stream
             self._source_failed(source, error, delivered)
         finally:
-            for key, _ in _channels(source, self.model):
+            for key, _ in _channels(source, self.model, DEFAULT_QUEUES):
                 self._mailbox.close(key)
             for name in source.inputs:
                 self._live.end(name, "broke down" if name in self.failures else "ended")
@@ -278,8 +304,7 @@ class Stream:
         finally:
             self._mailbox.stop()
             self._outlet.finish()
-            if self._observer:
-                self._observer.on_stop()
+            self._outlet.tell_stop()
 
     def _consume(self) -> None:
         live, mailbox = self._live, self._mailbox
@@ -338,9 +363,12 @@ class Stream:
         return max(0.0, (min(due) - self._now_ns()) / 1e9) if due else 0.5
 
 
-def _channels(source: Source, model: Model) -> list[tuple[Any, Limits]]:
+def _channels(source: Source, model: Model, queues: Mapping[str, Queue]) -> list[tuple[Any, Limits]]:
     """A recorded source delivers in order of capture, so it is one channel; a live one has a channel per input."""
-    if not source.live:
-        return [(id(source), RECORDED)]
+    if not source.live:  # the queues of its inputs were asked for with one URI, so they are the same
+        return [(id(source), queues.get(source.inputs[0], Queue()).applied_to(RECORDED))]
     kinds = model.graph.inputs
-    return [(name, Limits(packets=kinds[name].live_packets, when_full="drop_oldest")) for name in source.inputs]
+    return [
+        (name, queues.get(name, Queue()).applied_to(Limits(packets=kinds[name].live_packets, when_full="drop_oldest")))
+        for name in source.inputs
+    ]

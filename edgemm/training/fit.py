@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from edgemm.errors import UsageError
+from edgemm.host.interfaces import TrainableEncoder
 from edgemm.progress import Progress, silent
 from edgemm.training.dropout import sample_ages, sample_presence
 from edgemm.training.stages import StageStore, fingerprint
@@ -137,10 +138,12 @@ def train_encoder(
 ) -> float:
     """Train one encoder with its own classifier, in place; return its accuracy over the last tenth of training.
 
-    `augment` sits in the encoder's slot of that name meanwhile: a submodule that it applies in training mode only.
+    `augment` sits in the encoder's slot of that name meanwhile (see `TrainableEncoder`).
+
+    Raises:
+        UsageError: the encoder is no `TrainableEncoder`.
     """
-    classify = getattr(encoder, "classify", None)
-    if classify is None:
+    if not isinstance(encoder, TrainableEncoder):
         raise UsageError(
             f"{title} has no method classify(x) -> logits, so it cannot be trained alone; give it `classes`"
         )
@@ -151,7 +154,7 @@ def train_encoder(
     with _augmented(encoder, augment):
         for step in range(how.steps):
             raw, target = sampler.batch(how.batch, generator)
-            logits = classify(raw)
+            logits = encoder.classify(raw)
             loss = _cross_entropy(logits, _smooth(target, how.label_smoothing))
             _update(loss, encoder, optimizer, schedule)
             recent.add(step, loss, (logits.argmax(1) == target.argmax(1)).float().mean())

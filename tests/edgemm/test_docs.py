@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,12 @@ import pytest
 import edgemm
 from edgemm import testing
 from edgemm.cli.commands import COMMANDS
+from edgemm.cli.run import EXAMPLES
 from edgemm.host import entries, hookspecs
+from edgemm.host.options import checked_options, options_from_text
 from edgemm.host.plugin_host import ENTRY_KINDS
+from edgemm.streaming.interfaces import Observer
+from edgemm.streaming.sources import QUEUE_OPTIONS
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -47,6 +52,30 @@ def test_every_record_is_documented():
 
 def test_every_record_is_public():
     assert set(edgemm.__all__) >= RECORDS
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Observer) if name.startswith("on_")])
+def test_every_callback_of_an_observer_is_documented(name):
+    assert f"`{name}`" in PLUGINS
+
+
+@pytest.mark.parametrize("option", QUEUE_OPTIONS, ids=lambda option: option.name)
+def test_every_option_of_any_uri_is_documented(option):
+    assert f"`{option.name}`" in PLUGINS
+    for choice in filter(None, option.choices):
+        assert f"`{choice}`" in PLUGINS
+        assert choice in EXAMPLES
+
+
+def test_the_options_of_the_example_are_accepted():
+    (code,) = re.findall(r"def edgemm_sinks\(\):\n(    yield .*?)```", PLUGINS, re.DOTALL)
+    entry = eval(textwrap.dedent(code).removeprefix("yield"), {"edgemm": edgemm})
+    (words,) = re.findall(r"`--sink mqtt:(.*?)`", PLUGINS)
+    assert checked_options("sink", entry.options, options_from_text(words, "")) == {
+        "topic": "desk",
+        "timeout_s": 5.0,
+        "qos": "1",
+    }
 
 
 def test_the_hook_api_is_documented():

@@ -1,7 +1,7 @@
 import pytest
 
 from edgemm.errors import UsageError
-from edgemm.uris import parse, redact
+from edgemm.uris import parse, redact, split_options
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,44 @@ def test_what_is_not_secret_stays_readable() -> None:
         == "rtsp://10.0.0.1/user=***_password=***_channel=1.sdp"
     )
     assert redact("me@home.mp4") == "me@home.mp4"
+
+
+@pytest.mark.parametrize(
+    ("uri", "rest", "options"),
+    [
+        ("rtsp://cam/1?edgemm.transport=udp", "rtsp://cam/1", {"transport": "udp"}),
+        ("rtsp://cam/1?a=b&edgemm.x=1&c=d", "rtsp://cam/1?a=b&c=d", {"x": "1"}),
+        ("rtsp://cam/1?edgemm.x=1&a=b", "rtsp://cam/1?a=b", {"x": "1"}),
+        ("rtsp://cam/1?edgemm.x=1&edgemm.y=2&a=b", "rtsp://cam/1?a=b", {"x": "1", "y": "2"}),
+        ("rtsp://cam/1?a=b&edgemm.x=1&edgemm.y=2", "rtsp://cam/1?a=b", {"x": "1", "y": "2"}),
+        ("http://cam/x?edgemm.x=a%26b%20c#part", "http://cam/x#part", {"x": "a&b c"}),
+        ("http://u:p?w@cam/x?edgemm.x=1", "http://u:p?w@cam/x", {"x": "1"}),
+        ("http://cam/x?url=http://y?z=1&edgemm.x=1", "http://cam/x?url=http://y?z=1", {"x": "1"}),
+        ("camera:0?edgemm.size=640x480", "camera:0", {"size": "640x480"}),
+        ("clip.mp4?edgemm.x=", "clip.mp4", {"x": ""}),
+    ],
+)
+def test_options_of_our_own_are_taken_out_of_a_uri(uri, rest, options):
+    assert split_options(uri) == (rest, options)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["rtsp://cam/1?transport=udp&channel=2", "http://cam/edgemm.x=1", "what?.mp4", "http://cam/?myedgemm.x=1", "mic:"],
+)
+def test_a_camera_s_own_query_is_left_alone(uri):
+    assert split_options(uri) == (uri, {})
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("rtsp://ann:secret@cam/1?edgemm.loop", "an option is written edgemm.name=value; got 'edgemm.loop'"),
+        ("rtsp://ann:secret@cam/1?edgemm.=1", "an option is written edgemm.name=value; got 'edgemm.'"),
+        ("rtsp://ann:secret@cam/1?edgemm.x=1&edgemm.x=2", "option edgemm.x is given twice"),
+    ],
+)
+def test_a_wrong_option_in_a_uri_is_refused_and_shows_no_password(uri, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        split_options(uri)
+    assert "secret" not in str(caught.value)

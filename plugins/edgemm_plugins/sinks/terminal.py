@@ -32,8 +32,8 @@ STATE_STYLES = {"live": GREEN, "stale": YELLOW, "absent": RED}
 
 
 def build(model: Any, options: Mapping[str, Any]) -> Terminal:
-    """The view on standard output, or on the rich `console` of the options; `title` is shown on top."""
-    return Terminal(options.get("console") or Console(file=sys.stdout), str(options.get("title", "")))
+    """The view on standard output, with `title` or the model's name on top."""
+    return Terminal(Console(file=sys.stdout), options["title"] or model.name)
 
 
 class Terminal:

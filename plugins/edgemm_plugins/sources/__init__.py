@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgemm.host.entries import SourceEntry
+from edgemm.host.entries import Option, SourceEntry
 from edgemm.host.hookspecs import hookimpl
 
 _HERE = "edgemm_plugins.sources"
+_OF_FILE = (
+    Option("video_stream", 0, "which of the file's video streams, counted from 0"),
+    Option("audio_stream", 0, "which of its sound streams, counted from 0"),
+)
+
+_OF_CAMERA = (
+    Option("transport", "tcp", "of RTSP; some routers let only udp pass", choices=("tcp", "udp")),
+    Option("open_timeout_s", 10.0, "how long opening may take"),
+    Option("read_timeout_s", 5.0, "how long the camera may send nothing"),
+    Option("size", "", "of a local camera's pictures, such as 640x480"),
+    Option("rate", "", "of a local camera, in pictures per second"),
+    Option("format", "", "of a local camera, such as mjpeg or yuyv422"),
+)
+
+_OF_MICROPHONE = (
+    Option("latency_s", 0.06, "how much the device buffers"),
+    Option("read_timeout_s", 3.0, "how long the device (not the room) may be silent"),
+)
 
 
 @hookimpl
@@ -21,6 +39,7 @@ def edgemm_sources() -> Iterator[SourceEntry]:
         extra="media",
         schemes=("file",),
         modalities=("image", "audio"),
+        options=_OF_FILE,
     )
     yield SourceEntry(
         name="text_sidecar",
@@ -37,6 +56,7 @@ def edgemm_sources() -> Iterator[SourceEntry]:
         extra="media",
         schemes=("rtsp", "rtsps", "http", "https", "camera"),
         modalities=("image",),
+        options=_OF_CAMERA,
     )
     yield SourceEntry(
         name="microphone",
@@ -46,6 +66,7 @@ def edgemm_sources() -> Iterator[SourceEntry]:
         extra="media",
         schemes=("mic",),
         modalities=("audio",),
+        options=_OF_MICROPHONE,
     )
     yield SourceEntry(
         name="standard_input",

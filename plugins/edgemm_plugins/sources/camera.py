@@ -14,20 +14,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgemm.errors import SourceError, UsageError
+from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
 from edgemm.inputs.kind import InputKind
 from edgemm.uris import Location, parse
+from edgemm_plugins.sources.asked_inputs import one_input
 from edgemm_plugins.sources.av_errors import reason_of
 from edgemm_plugins.sources.frames import rgb_from_frame
-from edgemm_plugins.sources.options import one_input, take_options
 from edgemm_plugins.sources.stream_clock import StreamClock
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
-OPTIONS = {"open_timeout_s": 10.0, "read_timeout_s": 5.0, "transport": "tcp", "size": "", "rate": "", "format": ""}
 LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "probesize": "100000", "analyzeduration": "100000"}
 PROTOCOLS = {  # what a URL of a scheme may open, redirections included; never a file
     "rtsp": "rtsp,rtp,rtcp,tcp,udp",
@@ -49,21 +48,14 @@ POLL_S = 0.1  # how soon a waiting reader notices that its stream has stopped
 def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any]) -> Camera:
     """A camera for one image input; it is opened when its packets are asked for.
 
-    Options: `open_timeout_s`, `read_timeout_s`; `transport` (tcp or udp) of RTSP; `size` (640x480), `rate` (30) and `format`
-    (mjpeg, yuyv422) of a local camera.
-
     Raises:
         SourceError: for an input that is not an image, or a local camera that does not exist.
-        UsageError: for a wrong option.
     """
     name, _ = one_input(uri, inputs, "image")
-    taken = take_options("camera", options, OPTIONS)
-    if taken["transport"] not in ("tcp", "udp"):
-        raise UsageError(f"source 'camera': transport must be tcp or udp, got '{taken['transport']}'")
     location = parse(uri)
     if location.scheme == "camera":
         _check_device(location)
-    return Camera(location, name, taken)
+    return Camera(location, name, options)
 
 
 class Camera:
@@ -219,5 +211,5 @@ def _advice(scheme: str) -> str:
     if scheme == "camera":
         return "\n  is another program using it, and may this user read it (group video)?"
     if scheme.startswith("rtsp"):
-        return "\n  check address, port and path in the camera's settings; behind some routers: transport=udp"
+        return "\n  check address, port and path in the camera's settings; behind some routers: ?edgemm.transport=udp"
     return "\n  expected an MJPEG stream; a playlist or a web page is not read"

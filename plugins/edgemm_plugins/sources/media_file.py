@@ -19,9 +19,9 @@ from edgemm.host.interfaces import Packet
 from edgemm.inputs.kind import InputKind
 from edgemm.uris import parse
 from edgemm_plugins.inputs.audio import Audio, Sound
+from edgemm_plugins.sources.asked_inputs import check_inputs
 from edgemm_plugins.sources.av_errors import reason_of
 from edgemm_plugins.sources.frames import rgb_from_frame
-from edgemm_plugins.sources.options import check_inputs, take_options
 from edgemm_plugins.sources.sound_blocks import SECOND_NS, SoundBlocks
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ SHORT_NS = SECOND_NS // 2  # a file that ends this much before the end it states
 
 
 def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any]) -> MediaFile:
-    """Open a file for its picture inputs, its sound inputs, or both; options: `video_stream`, `audio_stream` (their index).
+    """Open a file for its picture inputs, its sound inputs, or both.
 
     Raises:
         SourceError: when it cannot be opened, or has no stream for one of the inputs.
     """
-    return MediaFile(uri, inputs, take_options("media_file", options, {"video_stream": 0, "audio_stream": 0}))
+    return MediaFile(uri, inputs, options)
 
 
 class MediaFile:

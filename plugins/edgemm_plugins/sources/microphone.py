@@ -21,7 +21,7 @@ from edgemm.host.optional import require
 from edgemm.inputs.kind import InputKind
 from edgemm.uris import parse
 from edgemm_plugins.inputs.audio import Audio, Sound
-from edgemm_plugins.sources.options import one_input, take_options
+from edgemm_plugins.sources.asked_inputs import one_input
 from edgemm_plugins.sources.stream_clock import StreamClock
 
 if TYPE_CHECKING:
@@ -30,14 +30,10 @@ if TYPE_CHECKING:
 BLOCK_MS = 20
 HELD_BLOCKS = 256  # 5 s: more than that behind, and the oldest sound is of no use
 POLL_S = 0.1  # how soon a waiting reader notices that its stream has stopped
-OPTIONS = {"latency_s": 0.06, "read_timeout_s": 3.0}
 
 
 def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any]) -> Microphone:
     """`mic:` or `mic:DEVICE`, a number or a part of the device's name, for one audio input.
-
-    Options: `latency_s`, how much the device buffers; `read_timeout_s`, how long silence of the device itself (not of the room)
-    is waited for.
 
     Raises:
         MissingDependencyError: PortAudio is not installed.
@@ -46,8 +42,7 @@ def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any])
     name, spec = one_input(uri, inputs, "audio")
     if not isinstance(spec, Audio):
         raise SourceError(f"'{uri}' delivers sound; input '{name}' does not say at which rate it takes it")
-    taken = take_options("microphone", options, OPTIONS)
-    return Microphone(load_sounddevice(), parse(uri).rest, name, spec.sample_rate_hz, taken)
+    return Microphone(load_sounddevice(), parse(uri).rest, name, spec.sample_rate_hz, options)
 
 
 def load_sounddevice() -> ModuleType:

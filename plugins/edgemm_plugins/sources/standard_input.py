@@ -13,7 +13,7 @@ from typing import Any
 from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
 from edgemm.inputs.kind import InputKind
-from edgemm_plugins.sources.options import one_input, take_options
+from edgemm_plugins.sources.asked_inputs import one_input
 
 POLL_S = 0.1  # how soon a waiting reader notices that its stream has stopped
 LINE_LIMIT_BYTES = 1 << 20
@@ -22,7 +22,6 @@ LINE_LIMIT_BYTES = 1 << 20
 def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any]) -> StandardInput:
     """`stdin:` for one text input."""
     name, _ = one_input(uri, inputs, "text")
-    take_options("standard_input", options, {})
     if uri != "stdin:":
         raise SourceError(f"'{uri}': stdin: takes nothing after its colon")
     return StandardInput(name, sys.stdin)

@@ -17,7 +17,7 @@ from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
 from edgemm.inputs.kind import InputKind
 from edgemm.uris import parse
-from edgemm_plugins.sources.options import one_input, take_options
+from edgemm_plugins.sources.asked_inputs import one_input
 
 LIMIT_BYTES = 16 << 20
 _TIME = r"(\d+):([0-5]\d):([0-5]\d)[,.](\d{3})"
@@ -38,7 +38,6 @@ def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any])
         SourceError: it cannot be read, or a line of it is wrong; the message names the line.
     """
     name, _ = one_input(uri, inputs, "text")
-    take_options("text_sidecar", options, {})
     return TextSidecar(name, read_cues(Path(parse(uri).rest)))
 
 

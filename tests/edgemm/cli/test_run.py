@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 
 from edgemm.cli.main import main
-from edgemm.cli.run import inputs_from_words
+from edgemm.cli.run import add_arguments, inputs_from_words, sinks_from_arguments
 from edgemm.errors import UsageError
 
 
@@ -25,6 +27,23 @@ def test_an_input_can_be_given_once():
     with pytest.raises(UsageError, match="'image' is given twice") as caught:
         inputs_from_words(["image=a.mp4", "image=rtsp://ann:secret@camera/1"])
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "sinks"),
+    [
+        ([], ["terminal"]),
+        (["--json"], ["json_lines"]),
+        (["--sink", "json_lines:path=a.jsonl"], ["json_lines:path=a.jsonl"]),
+        (["--sink", "terminal", "--sink", "csv"], ["terminal", "csv"]),
+        (["--json", "--sink", "csv"], ["csv", "json_lines"]),
+        (["--json", "--sink", "json_lines"], ["json_lines"]),
+    ],
+)
+def test_results_go_where_it_is_said_and_to_the_live_view_where_nothing_is(words, sinks):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert sinks_from_arguments(parser.parse_args(["desk.edgemm", *words])) == sinks
 
 
 def test_there_must_be_a_bundle(tmp_path, capsys):

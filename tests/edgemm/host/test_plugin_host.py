@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -243,6 +244,34 @@ def test_a_hook_yields_the_record_of_its_kind(kind):
     declared = inspect.get_annotations(getattr(hookspecs, kind.hook))["return"]
     assert declared == f"Iterable[entries.{kind.record.__name__}]"
     assert kind.record.__name__ == f"{kind.name.capitalize()}Entry"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"schemes": "eye"}, "'eye': schemes must be a tuple, got the text 'eye'"),
+        ({"requires": "torch"}, "'eye': requires must be a tuple, got the text 'torch'"),
+        ({"options": ("size",)}, "'eye': options must be edgemm.Option, got str"),
+        (
+            {"options": (edgemm.Option("a size", 1),)},
+            "'eye': option 'a size': expected a name of letters, digits and '_', once",
+        ),
+        ({"options": (edgemm.Option("n", 1), edgemm.Option("n", 2))}, "'eye': option 'n': expected a name .*, once"),
+        (
+            {"options": (edgemm.Option("n", None),)},
+            "'eye': option n: its default must be a text, a number or .*, got None",
+        ),
+    ],
+)
+def test_a_record_that_would_fail_when_it_is_used_or_listed_is_refused(options, problem):
+    @edgemm.hookimpl
+    def edgemm_sources():
+        yield edgemm.SourceEntry("eye", "json:loads", **options)
+
+    host = PluginHost(only=[])
+    host.register(SimpleNamespace(edgemm_sources=edgemm_sources), "one")
+    assert host.entries(SourceEntry) == {}
+    assert re.fullmatch(problem, host.failures[0].error)
 
 
 def test_the_first_to_register_a_name_keeps_it():

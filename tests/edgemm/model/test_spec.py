@@ -79,20 +79,37 @@ def test_a_node_reads_other_edges():
         ('name = "desk"', 'nmae = "desk"', r"line 3: model\.nmae: there is no such key; did you mean 'name'"),
         ("width = 8", 'width = "wide"', r"line 4: model\.width"),
         ("height = 16", "hieght = 16", r"line 8: inputs\.image: unknown key 'hieght'"),
-        ('kind = "audio"', 'kind = "audio"\nrate = 3', r"inputs\.audio: unknown key 'rate'"),
-        ("[encoders.audio]", "[encoders.sound]", r"encoders\.sound: there is no \[inputs\.sound\]"),
+        ('kind = "audio"', 'kind = "audio"\nrate = 3', r"line 13: inputs\.audio: unknown key 'rate'"),
+        ("[encoders.audio]", "[encoders.sound]", r"line 18: encoders\.sound: there is no \[inputs\.sound\]"),
         ("tick(10)", "tik(10)", "did you mean 'tick"),
         ("tick(10)", "until(done)", "reserved for decoder loops"),
+        ("tick(10)", "tick(0)", r"line 24: fusion\.run\.when: tick\(hz\) needs a rate above 0"),
+        ("hold = true", 'policy = "reference(x)"', r"line 20: encoders\.audio\.run\.policy: write reference"),
         ("hold = true", "hodl = true", "did you mean 'hold'"),
-        ('use = "fusion.concat"', "", "'use' is missing"),
+        ('use = "fusion.concat"', "", r"line 22: fusion: 'use' is missing"),
+        ('use = "vision.cnn"', "", r"line 15: encoders\.image: 'use' is missing"),
+        ('use = "heads.classify"', "", r"line 26: heads\.answer: 'use' is missing"),
         ("[heads.answer]", "[heads.answer", "not valid TOML"),
-        ("[inputs.audio]", "[inputs.a-b]", "a name is letters"),
+        ("[inputs.audio]", "[inputs.a-b]", r"line 11: inputs\.a-b: a name is letters"),
     ],
 )
 def test_mistakes_name_the_key_and_the_line(old, new, message):
     assert old in GOOD
     with pytest.raises(EdgeMMError, match=message):
         spec_from_text(GOOD.replace(old, new, 1))
+
+
+def test_an_error_carries_the_keys_that_lead_to_it():
+    with pytest.raises(SpecError) as caught:
+        spec_from_text(GOOD.replace("height = 16", "hieght = 16", 1))
+    assert caught.value.path == ("inputs", "image", "hieght")
+
+
+def test_an_error_about_nothing_in_particular_has_no_line():
+    with pytest.raises(SpecError, match=r"^model\.toml: no node reads input 'audio'"):
+        spec_from_text(
+            GOOD.replace('[encoders.audio]\nuse = "audio.logmel_cnn"\nrun = { hold = true, valid_for_ms = 4000 }\n', "")
+        )
 
 
 def test_lines_are_found_in_nested_tables():

@@ -51,7 +51,8 @@ def answers(bundle, *, shift_s=0.0, sound=True):
         if sound:
             build = default_host().load(SourceEntry, "media_file")
             inputs["audio"] = Shifted(
-                build(str(CLIP), {"audio": model.graph.inputs["audio"]}, {}), int(shift_s * SECOND)
+                build(str(CLIP), {"audio": model.graph.inputs["audio"]}, {"video_stream": 0, "audio_stream": 0}),
+                int(shift_s * SECOND),
             )
         with edgemm.stream(model, inputs, realtime=False) as results:
             return [

@@ -1,5 +1,6 @@
 import io
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -137,7 +138,7 @@ def test_on_a_terminal_it_redraws_in_place_and_gives_the_terminal_back(monkeypat
     clock = [100.0]
     monkeypatch.setattr("edgemm_plugins.sinks.terminal.time.monotonic", lambda: clock[0])
     file = io.StringIO()
-    view = build(None, {"console": Console(file=file, force_terminal=True, width=100), "title": "desk"})
+    view = Terminal(Console(file=file, force_terminal=True, width=100), "desk")
     view.on_packet(Packet("text", "hello", 0))
     for _ in range(3):
         view.on_drop("image", "full")
@@ -152,6 +153,11 @@ def test_on_a_terminal_it_redraws_in_place_and_gives_the_terminal_back(monkeypat
     assert "⚠ audio: gone" in shown
     assert "dropped 3" in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is back
+
+
+@pytest.mark.parametrize(("title", "shown"), [("my desk", "my desk"), ("", "desk.edgemm")])
+def test_the_title_is_the_model_s_name_where_none_is_given(title: str, shown: str) -> None:
+    assert build(SimpleNamespace(name="desk.edgemm"), {"title": title}).watching.title == shown
 
 
 def test_packets_may_come_from_other_threads() -> None:

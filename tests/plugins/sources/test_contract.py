@@ -13,16 +13,17 @@ from edgemm.testing.sources import check_source
 from edgemm_plugins.inputs.audio import Audio
 from edgemm_plugins.inputs.image import Image
 from edgemm_plugins.inputs.text import Text
-from edgemm_plugins.sources import camera, media_file, microphone, text_sidecar
+from edgemm_plugins.sources import camera, edgemm_sources, media_file, microphone, text_sidecar
 from edgemm_plugins.sources.standard_input import StandardInput
 
+OPTIONS = {entry.name: {option.name: option.default for option in entry.options} for entry in edgemm_sources()}
 IMAGE, AUDIO, TEXT = {"image": Image(96, 96)}, {"audio": Audio(8000)}, {"text": Text()}
 
 
 @pytest.mark.media
 def test_media_file(write_clip: Callable[..., Path]) -> None:
     inputs = {**IMAGE, **AUDIO}
-    packets = check_source(media_file.build(str(write_clip()), inputs, {}), inputs, count=60)
+    packets = check_source(media_file.build(str(write_clip()), inputs, OPTIONS["media_file"]), inputs, count=60)
     assert {packet.input for packet in packets} == {"image", "audio"}
 
 
@@ -48,17 +49,17 @@ def test_inbox() -> None:
 
 @pytest.mark.media
 def test_mjpeg_camera(mjpeg_camera: str) -> None:
-    assert len(check_source(camera.build(f"http://{mjpeg_camera}/cam", IMAGE, {}), IMAGE)) == 20
+    assert len(check_source(camera.build(f"http://{mjpeg_camera}/cam", IMAGE, OPTIONS["camera"]), IMAGE)) == 20
 
 
 @pytest.mark.media
 def test_rtsp_camera(rtsp_camera: tuple[str, subprocess.Popen]) -> None:
-    assert len(check_source(camera.build(rtsp_camera[0], IMAGE, {}), IMAGE)) == 20
+    assert len(check_source(camera.build(rtsp_camera[0], IMAGE, OPTIONS["camera"]), IMAGE)) == 20
 
 
 @pytest.mark.media
 def test_microphone(virtual_microphone: Path, feed_fifo: Callable) -> None:
     feed_fifo(virtual_microphone, np.zeros(16000))
-    packets = check_source(microphone.build("mic:pulse", AUDIO, {}), AUDIO)
+    packets = check_source(microphone.build("mic:pulse", AUDIO, OPTIONS["microphone"]), AUDIO)
     assert len(packets) == 20
     assert not any(packet.value.samples.any() for packet in packets)

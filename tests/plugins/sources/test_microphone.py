@@ -12,9 +12,12 @@ from edgemm.errors import MissingDependencyError, SourceError
 from edgemm.host.interfaces import Packet, Source
 from edgemm_plugins.inputs.audio import Audio
 from edgemm_plugins.inputs.image import Image
-from edgemm_plugins.sources import microphone
+from edgemm_plugins.sources import edgemm_sources, microphone
 from edgemm_plugins.sources.microphone import HELD_BLOCKS, Microphone, build
 
+OPTIONS = {
+    option.name: option.default for entry in edgemm_sources() if entry.name == "microphone" for option in entry.options
+}
 AUDIO = {"audio": Audio(8000)}
 GOOD = SimpleNamespace(input_overflow=False)
 
@@ -136,9 +139,9 @@ def test_a_device_that_dies_is_an_error() -> None:
 def test_an_unknown_device_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(microphone, "load_sounddevice", FakeSoundDevice)
     with pytest.raises(SourceError, match=r"No input device matching 'ear'[\s\S]*known: mic:desk mic$"):
-        build("mic:ear", AUDIO, {})
+        build("mic:ear", AUDIO, OPTIONS)
     with pytest.raises(SourceError, match="takes image"):
-        build("mic:", {"cam": Image(96, 96)}, {})
+        build("mic:", {"cam": Image(96, 96)}, OPTIONS)
 
 
 def test_close_unblocks() -> None:
@@ -163,14 +166,14 @@ def test_without_portaudio_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("edgemm.host.optional.importlib.import_module", refuse)
     with pytest.raises(MissingDependencyError, match="sudo apt install libportaudio2"):
-        build("mic:", AUDIO, {})
+        build("mic:", AUDIO, OPTIONS)
 
 
 @pytest.mark.media
 def test_a_virtual_microphone_is_heard(virtual_microphone: Path, feed_fifo: Callable) -> None:
     tone = 8000 * np.sin(2 * np.pi * 500 * np.arange(16000) / 16000)
     feed_fifo(virtual_microphone, tone)
-    mic = build("mic:pulse", AUDIO, {})
+    mic = build("mic:pulse", AUDIO, OPTIONS)
     packets = []
     for packet in mic.packets(lambda: False):
         packets.append(packet)
