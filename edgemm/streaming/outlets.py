@@ -87,7 +87,10 @@ class Outlet:
             try:
                 listener(*words)
             except Exception as error:  # a view is a plugin's: it hears no more, the stream goes on
-                listeners.remove(listener)
+                try:
+                    listeners.remove(listener)
+                except ValueError:  # it raised on another thread too, which has muted it
+                    continue
                 self._mute(listener, error)
 
     def finish(self) -> None:

@@ -108,6 +108,9 @@ class Stream:
         model: what runs.
         failures: input -> why its source broke down.
         started_ns: when it started, on `time.monotonic_ns()`; results count from there.
+
+    Args:
+        clock, sleep: what time is and how it passes; a test gives its own.
     """
 
     def __init__(
@@ -122,8 +125,12 @@ class Stream:
         seconds: float | None = None,
         allow_missing: bool = False,
         close_model: bool = False,
+        clock: Callable[[], int] = monotonic_ns,
+        sleep: Callable[[float], None] = sleep,
     ) -> None:
         self.model = model
+        self._clock = clock
+        self._sleep = sleep
         self.failures: dict[str, str] = {}
         self._sources = tuple(sources)
         self._observer = observer
@@ -137,7 +144,7 @@ class Stream:
         self._mailbox = Mailbox(self._on_drop)
         self._live = model.live()
         self._outlet = Outlet(consumers, sinks, observer, block=not self._realtime, on_finished=self._mailbox.stop)
-        self.started_ns = monotonic_ns()
+        self.started_ns = clock()
         for source in self._sources:
             for key, limits in _channels(source, model):
                 self._mailbox.open(key, limits)
@@ -242,11 +249,11 @@ class Stream:
     def _pace(self, captured_ns: int) -> None:
         """Wait until a recorded packet's time has come."""
         while (wait_ns := captured_ns - self._now_ns()) > 0 and not self._mailbox.stopped:
-            sleep(min(wait_ns, 100_000_000) / 1e9)
+            self._sleep(min(wait_ns, 100_000_000) / 1e9)
 
     def _now_ns(self) -> int:
         """Time since the stream's start."""
-        return monotonic_ns() - self.started_ns
+        return self._clock() - self.started_ns
 
     def _source_failed(self, source: Source, error: Exception, delivered: bool) -> None:
         for name in source.inputs:
@@ -294,7 +301,7 @@ class Stream:
             result = live.push(packet.input, packet.value, packet.captured_ns)
             if result is not None:
                 self._outlet.put(result)
-        if not self._error and mailbox.ended():
+        if not mailbox.stopped:  # the sources have ended or the time is over; nobody closed the stream
             self._emit_due(last_ns if end_ns is None else end_ns)
 
     def _emit_due(self, now_ns: int) -> None:
