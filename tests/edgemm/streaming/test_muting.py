@@ -7,9 +7,7 @@ import threading
 
 import pytest
 
-from edgemm.streaming import outlets
-
-Observer = outlets.Observer
+from edgemm.streaming.interfaces import Observer
 
 
 class View:

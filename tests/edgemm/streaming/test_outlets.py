@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from edgemm.streaming import outlets
+from edgemm.streaming.interfaces import Observer
 
-Observer = outlets.Observer
 HELD = 256  # results that wait for whoever iterates
 
 

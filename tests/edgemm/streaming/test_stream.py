@@ -9,6 +9,7 @@ import pytest
 
 import edgemm
 from edgemm.errors import EdgeMMError, SourceError, UnknownNameError, UsageError
+from edgemm.streaming.interfaces import Observer
 from edgemm.streaming.stream import Stream
 
 MS = 1_000_000
@@ -137,8 +138,6 @@ def test_a_callback_and_sinks_get_every_result(three_inputs, script):
 
 
 def test_an_observer_is_told(three_inputs, script):
-    from edgemm.streaming.outlets import Observer
-
     class Listener(Observer):
         def on_start(self, inputs):
             heard.append(("start", *inputs))

@@ -7,10 +7,8 @@ import threading
 import pytest
 
 from edgemm.errors import BundleError, EdgeMMError, SourceError
-from edgemm.streaming import outlets
+from edgemm.streaming.interfaces import Observer
 from edgemm.streaming.stream import Stream
-
-Observer = outlets.Observer
 
 
 @pytest.fixture
