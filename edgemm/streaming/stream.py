@@ -24,7 +24,7 @@ from edgemm.runtime.model import Model, check_inputs
 from edgemm.runtime.model import open as open_bundle
 from edgemm.streaming.channels import Limits, Mailbox
 from edgemm.streaming.interfaces import Observer, Sink
-from edgemm.streaming.outlets import Outlet
+from edgemm.streaming.outlets import CLOSING_S, Outlet
 from edgemm.streaming.sources import sources_from_inputs
 
 RECORDED = Limits(packets=64, when_full="block")
@@ -195,7 +195,7 @@ class Stream:
                 self.failures.update(dict.fromkeys(source.inputs, str(error)))
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(timeout=5.0)
+                thread.join(CLOSING_S)
         self._outlet.close()
         if self._close_model:
             self.model.close()

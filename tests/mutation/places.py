@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-ANNOTATIONS = {"annassign", "tfpdef", "param"}
-
 
 def skipped_because(tree: Any, mutation: Any) -> str:
     """The kind of place that a mutation would change in vain, as rooms.toml names it; "" for a place worth breaking.
@@ -27,6 +25,8 @@ def skipped_because(tree: Any, mutation: Any) -> str:
             return "slots"
         if outer.type == "argument" and outer.children[0].get_code().strip() == "slots":
             return "slots"
+    if leaf.value == "*" and leaf.parent.type in ("parameters", "param"):
+        return "separator"
     kinds = {node.type for node in line}
     return "message" if "raise_stmt" in kinds and "fstring" in kinds else ""
 

@@ -168,9 +168,11 @@ def test_one_packet_is_always_taken_however_large():
 
 def test_bytes_are_free_again_once_taken():
     mailbox = mailbox_of(packets=100, bytes=100, when_full="fail")
-    for at in range(5):
-        mailbox.put("a", packet(block(100), at=at))
-        assert len(taken(mailbox)) == 1
+    mailbox.put("a", packet(block(60), at=0))
+    mailbox.put("a", packet(block(40), at=1))
+    assert mailbox.take(0, in_order=False).value.nbytes == 60
+    mailbox.put("a", packet(block(60), at=2))
+    assert [value.nbytes for value in taken(mailbox)] == [40, 60]
 
 
 def test_a_packet_that_was_dropped_takes_no_room():

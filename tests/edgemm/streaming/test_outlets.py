@@ -210,6 +210,14 @@ def test_closing_waits_until_the_sinks_are_closed(outlet, sink_of, gate, backgro
     assert sink.closed == 1
 
 
+def test_closing_does_not_wait_for_ever_for_a_sink_that_hangs(outlet, gate, background, monkeypatch):
+    monkeypatch.setattr("edgemm.streaming.outlets.CLOSING_S", 0.01)
+    made = outlet(gate)
+    put(made, 1)
+    gate.reached()
+    background(made.close).end()
+
+
 def test_a_callback_may_close_its_own_outlet(outlet):
     closed = threading.Event()
 

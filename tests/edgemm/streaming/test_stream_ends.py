@@ -181,6 +181,15 @@ def test_closing_releases_a_model_that_waits_for_a_reader(script, fake_model):
     assert len(model.scheduler.pushed) < 1000
 
 
+def test_closing_does_not_wait_for_ever_for_a_source_that_hangs(
+    stream, script, fake_model, gate, background, monkeypatch
+):
+    monkeypatch.setattr("edgemm.streaming.stream.CLOSING_S", 0.01)
+    made = stream(fake_model(), script(gate))
+    gate.reached()
+    background(made.close).end()
+
+
 def test_a_closed_stream_has_no_more_results(stream, script, fake_model):
     made = stream(fake_model(), script(*images(1, 2, 3)))
     made.wait(10)
