@@ -1,5 +1,5 @@
-# Everything starts here: `make demo` shows what EdgeMM does, `make test` runs every test. Both make their own environment in
-# .venv and need only Python >= 3.10 and make.
+# Everything starts here: `make demo` shows what EdgeMM does, `make test` runs every test, `make quick` those that take a moment.
+# All make their own environment in .venv and need only Python >= 3.10 and make.
 #
 #   PYTHON=python3.12          another interpreter
 #   ARGS="-k host -x"          further arguments for the command behind a target
@@ -12,7 +12,7 @@ SOURCES := edgemm plugins exporters devices tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test check fix bench data clean
+.PHONY: help venv demo test quick mutants check fix bench data clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,12 @@ test: .venv/.test  ## run all tests, then the checks
 	@.ci/apt
 	$(BIN)/python -m pytest $(ARGS)
 	@$(MAKE) --no-print-directory check
+
+quick: .venv/.test  ## run the tests that export, compile and package nothing: under a minute and a half on two cores
+	$(BIN)/python -m pytest -m "not (export or engines or packaging or slow)" --durations=5 $(ARGS)
+
+mutants: .venv/.mutants  ## break the code place by place, see which tests notice (ARGS=streaming: one room; docs/testing.md)
+	$(BIN)/python tests/mutation/mutate.py $(ARGS)
 
 check: .venv/.test  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -43,7 +49,7 @@ data: .venv/.test  ## prepare the reference model's training data
 	$(BIN)/python -m edgemm_plugins.digit_desk.prepare $(ARGS)
 
 clean:  ## remove what was built, and caches; .venv stays
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .mutants
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call install,extras): TensorRT-RTX's wheels exist for few platforms, so what cannot have them goes without.
@@ -69,5 +75,10 @@ endef
 	@echo "installing EdgeMM with everything that its tests need (a few minutes the first time)"
 	$(call install,all$(,)dev)
 	@touch $@ .venv/.demo
+
+.venv/.mutants: .venv/.test
+	@echo "installing the mutation tester"
+	$(call install,all$(,)dev$(,)mutation)
+	@touch $@
 
 , := ,

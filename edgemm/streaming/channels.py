@@ -97,19 +97,18 @@ class Mailbox:
         """
         channel = self._channels[key]
         size = size_of(packet.value)
-        dropped: Packet | None = None
+        dropped: list[str] = []  # the input of each packet that goes
+        refused = False
         with self._condition:
             when_full = channel.limits.when_full
-            while channel.full(size) and not self._stopped:
+            while channel.full(size) and not self._stopped and not refused:
                 if when_full == "block":
                     self._condition.wait()
                 elif when_full == "drop_oldest":
-                    dropped = channel.pop()
-                    self.drops[dropped.input, "full"] += 1
+                    dropped.append(channel.pop().input)
                 elif when_full == "drop_newest":
-                    self.drops[packet.input, "full"] += 1
-                    dropped = packet
-                    break
+                    dropped.append(packet.input)
+                    refused = True
                 else:
                     raise SourceError(
                         f"input '{packet.input}': its channel of {channel.limits.packets} packets is full; "
@@ -117,12 +116,15 @@ class Mailbox:
                     )
             if self._stopped:
                 return False
-            if dropped is not packet:
+            for name in dropped:
+                self.drops[name, "full"] += 1
+            if not refused:
                 channel.packets.append(packet)
                 channel.bytes += size
                 self._condition.notify_all()
-        if dropped is not None and self._on_drop is not None:
-            self._on_drop(dropped.input, "full")
+        if self._on_drop is not None:
+            for name in dropped:
+                self._on_drop(name, "full")
         return True
 
     def close(self, key: Hashable) -> None:

@@ -15,6 +15,7 @@ from edgemm.streaming.interfaces import Observer, Sink
 from edgemm.streaming.listeners import NOBODY, Listeners, name_of
 
 _CAPACITY = 256
+CLOSING_S = 5.0  # how long closing waits for a thread that is in somebody else's code
 
 
 class Outlet:
@@ -135,7 +136,7 @@ class Outlet:
         self.release()
         self.finish()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout=5.0)
+            self._thread.join(CLOSING_S)
 
     def _serve(self) -> None:
         targets = list(self._targets)

@@ -26,7 +26,7 @@ from edgemm.runtime.model import open as open_bundle
 from edgemm.streaming.channels import Limits, Mailbox, Queue
 from edgemm.streaming.interfaces import Observer, Sink
 from edgemm.streaming.listeners import NOBODY, registered_observers
-from edgemm.streaming.outlets import Outlet
+from edgemm.streaming.outlets import CLOSING_S, Outlet
 from edgemm.streaming.sinks import sinks_from_names
 from edgemm.streaming.sources import queues_from_inputs, sources_from_inputs
 
@@ -119,6 +119,9 @@ class Stream:
         model: what runs.
         failures: input -> why its source broke down.
         started_ns: when it started, on `time.monotonic_ns()`; results count from there.
+
+    Args:
+        clock, sleep: what time is and how it passes; a test gives its own.
     """
 
     def __init__(
@@ -135,8 +138,12 @@ class Stream:
         seconds: float | None = None,
         allow_missing: bool = False,
         close_model: bool = False,
+        clock: Callable[[], int] = monotonic_ns,
+        sleep: Callable[[float], None] = sleep,
     ) -> None:
         self.model = model
+        self._clock = clock
+        self._sleep = sleep
         self.failures: dict[str, str] = {}
         self._sources = tuple(sources)
         self._realtime = realtime or any(source.live for source in sources)
@@ -156,7 +163,7 @@ class Stream:
             registered=registered,
         )
         self._outlet.tell_start([name for source in self._sources for name in source.inputs])
-        self.started_ns = monotonic_ns()
+        self.started_ns = clock()
         for source in self._sources:
             for key, limits in _channels(source, model, queues):
                 self._mailbox.open(key, limits)
@@ -203,7 +210,7 @@ class Stream:
                 self.failures.update(dict.fromkeys(source.inputs, str(error)))
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(timeout=5.0)
+                thread.join(CLOSING_S)
         self._outlet.close()
         if self._close_model:
             self.model.close()
@@ -276,11 +283,11 @@ class Stream:
     def _pace(self, captured_ns: int) -> None:
         """Wait until a recorded packet's time has come."""
         while (wait_ns := captured_ns - self._now_ns()) > 0 and not self._mailbox.stopped:
-            sleep(min(wait_ns, 100_000_000) / 1e9)
+            self._sleep(min(wait_ns, 100_000_000) / 1e9)
 
     def _now_ns(self) -> int:
         """Time since the stream's start."""
-        return monotonic_ns() - self.started_ns
+        return self._clock() - self.started_ns
 
     def _source_failed(self, source: Source, error: Exception, delivered: bool) -> None:
         for name in source.inputs:
@@ -327,7 +334,7 @@ class Stream:
             self._emit_due(packet.captured_ns)
             self._outlet.tell_packet(packet)
             self._push(packet)
-        if not self._error and mailbox.ended():
+        if not mailbox.stopped:  # the sources have ended or the time is over; nobody closed the stream
             self._emit_due(last_ns if end_ns is None else end_ns)
 
     def _push(self, packet: Packet) -> None:

@@ -14,10 +14,10 @@ ENGINES = ("tensorrt", "tensorrt_rtx", "cuda")
 CORE = ("numpy", "onnxruntime", "pydantic")
 
 
-def imported(code: str, capfd_words: tuple[str, ...] = ()) -> set[str]:
-    """Top-level modules that `code` leaves in a fresh interpreter."""
+def imported(code: str, *words: str) -> set[str]:
+    """Top-level modules that `code`, given `words`, leaves in a fresh interpreter."""
     tail = "\nimport sys, json; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
-    done = subprocess.run([sys.executable, "-c", code + tail], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code + tail, *words], capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -52,6 +52,23 @@ def test_help_discovers_no_plugin():
     assert "pluggy" not in imported("from edgemm.cli.main import main\nassert main(['--help']) == 0")
 
 
-def test_opening_and_inferring_needs_no_torch_pydantic_or_plugin():
-    code = "import edgemm\nedgemm.open, edgemm.stream, edgemm.Inbox, edgemm.Sound"
-    assert imported(code) & {*TORCH_SIDE, *MEDIA, *ENGINES, "pydantic"} == set()
+USE = """
+import sys
+import numpy as np
+import edgemm
+
+frame = np.full((2, 2, 3), 10, np.uint8)
+with edgemm.open(sys.argv[1]) as model:
+    assert list(model.infer(image=frame, text="\\x08").outputs) == ["answer"]
+    assert list(model.live().push("image", frame, 0).outputs) == ["answer"]
+    inbox = edgemm.Inbox()
+    with edgemm.stream(model, {"text": inbox}) as results:
+        inbox.put("\\x08")
+        assert list(next(iter(results)).outputs) == ["answer"]
+"""
+
+
+def test_opening_inferring_pushing_and_streaming_need_neither_torch_nor_pydantic(three_inputs):
+    loaded = imported(USE, str(three_inputs()))
+    assert {"numpy", "onnxruntime"} <= loaded, "something was run"
+    assert loaded & {*TORCH_SIDE, *MEDIA, *ENGINES, "pydantic"} == set()

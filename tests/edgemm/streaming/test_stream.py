@@ -1,8 +1,7 @@
-"""The threaded stream on sources made here: order, pacing, failures, ends, and who gets the results."""
+"""`edgemm.stream` on bundles: what goes in, what comes out, and who closes what."""
 
 from __future__ import annotations
 
-import threading
 import time
 
 import numpy as np
@@ -10,32 +9,10 @@ import pytest
 
 import edgemm
 from edgemm.errors import EdgeMMError, SourceError, UnknownNameError, UsageError
-from edgemm.host.interfaces import Packet
 from edgemm.streaming.interfaces import Observer
+from edgemm.streaming.stream import Stream
 
 MS = 1_000_000
-
-
-class Script:
-    """A source that delivers (time in ms, input, value) and then may fail."""
-
-    def __init__(self, *packets, live=False, error=None, hang=False):
-        self.inputs = tuple(dict.fromkeys(name for _, name, _ in packets)) or ("image",)
-        self.live = live
-        self.closed = False
-        self._packets, self._error, self._hang = packets, error, hang
-
-    def packets(self, stopped):
-        for index, (at_ms, name, value) in enumerate(self._packets):
-            stamp = time.monotonic_ns() if self.live else at_ms * MS
-            yield Packet(name, value, stamp, index)
-        if self._error:
-            raise self._error
-        while self._hang and not stopped():
-            time.sleep(0.005)
-
-    def close(self):
-        self.closed = True
 
 
 def frame(value):
@@ -46,151 +23,216 @@ def images(*values, step_ms=100):
     return [(index * step_ms, "image", frame(value)) for index, value in enumerate(values)]
 
 
+def first_value(result):
+    """The first number of the answer; None without one."""
+    answer = result.outputs.get("answer")
+    return None if answer is None else round(float(np.ravel(getattr(answer, "scores", answer))[0]), 3)
+
+
 def answers(results):
-    return [round(float(r.outputs["answer"][0]), 3) if r.outputs else None for r in results]
+    return [first_value(result) for result in results]
 
 
-def test_recorded_sources_merge_in_order_of_capture(three_inputs):
+# what comes out
+
+
+def test_recorded_sources_merge_in_order_of_capture(three_inputs, script):
     sound = [(at, "audio", np.ones(20, np.float32)) for at in range(0, 200, 20)]
-    inputs = {"image": Script(*images(10, 20, 30)), "audio": Script(*sound)}
-    runs = []
-    for _ in range(2):
-        inputs = {"image": Script(*images(10, 20, 30)), "audio": Script(*sound)}
-        with edgemm.stream(three_inputs(runs="tick(20)"), inputs, realtime=False) as results:
-            runs.append([(r.at_ns // MS, answers([r])[0]) for r in results])
-    assert runs[0] == runs[1], "a recorded stream is reproducible"
+    inputs = {"image": script(*images(10, 20, 30)), "audio": script(*sound)}
+    with edgemm.stream(three_inputs(runs="tick(20)"), inputs, realtime=False) as results:
+        got = [(result.at_ns // MS, first_value(result)) for result in results]
     # a block of sound counts from its first sample on, so the block of 40 to 60 ms is part of the answer at 50
-    assert runs[0][:4] == [(50, 10.6), (100, 11.0), (150, 21.0), (200, 21.0)]
+    assert got == [(50, 10.6), (100, 11.0), (150, 21.0), (200, 21.0)]
 
 
-def test_one_source_may_deliver_several_inputs(three_inputs):
-    both = Script(*sorted([*images(1, 2), (50, "text", "\x08"), (60, "text", "\x10")], key=lambda p: p[0]))
+def test_one_source_may_deliver_several_inputs(three_inputs, script):
+    both = script((0, "image", frame(1)), (50, "text", "\x08"), (60, "text", "\x10"), (100, "image", frame(2)))
     with edgemm.stream(three_inputs(), {"image": both, "text": both}, realtime=False) as results:
         assert answers(results) == [1, 2, 3, 4]
     assert both.closed
 
 
-def test_recorded_sources_are_paced_in_real_time(three_inputs):
+def test_a_recorded_stream_takes_its_time_by_default(three_inputs, script):
     started = time.monotonic()
-    with edgemm.stream(three_inputs(), {"image": Script(*images(1, 2, 3))}) as results:
+    with edgemm.stream(three_inputs(), {"image": script(*images(1, 2, 3))}) as results:
         assert answers(results) == [1, 2, 3]
     assert time.monotonic() - started >= 0.2, "the last frame is due after 200 ms, never before"
 
 
-def test_ticks_go_on_while_an_input_is_silent_and_say_so(three_inputs):
-    path = three_inputs(runs="tick(50)", image={"valid_for_ms": 100, "stale_after_ms": 50})
-    with edgemm.stream(path, {"image": Script(*images(7), hang=True)}, seconds=0.4) as results:
-        states = [r.inputs["image"].state for r in results]
-    assert states[0] == "live"
-    assert "stale" in states
-    assert states[-1] == "absent"
+def test_a_live_stream_counts_from_its_start(three_inputs):
+    inbox = edgemm.Inbox()
+    with edgemm.stream(three_inputs(), {"text": inbox}) as results:
+        inbox.put("\x08", captured_ns=results.started_ns + 7 * MS)
+        result = next(iter(results))
+        assert first_value(result) == 1
+        assert result.at_ns == 7 * MS
 
 
-def test_a_source_that_breaks_down_does_not_stop_the_others(three_inputs):
-    broken = Script(*[(0, "text", "\x08")], error=SourceError("the line is dead"))
-    with edgemm.stream(three_inputs(), {"image": Script(*images(1, 2, 3)), "text": broken}, realtime=False) as results:
+def test_answers_go_on_while_an_input_is_silent_and_say_so(three_inputs, script, clock):
+    path = three_inputs(runs="tick(20)", image={"valid_for_ms": 100, "stale_after_ms": 50})
+    silent = script(*images(7), lambda: setattr(clock, "ns", clock.ns + 200 * MS), hang=True)
+    with (
+        edgemm.open(path) as model,
+        Stream(model, [silent], seconds=0.2, clock=clock) as results,
+    ):
+        states = [(result.at_ns // MS, result.inputs["image"].state) for result in results]
+    assert states == [(50, "live"), (100, "stale"), (150, "absent"), (200, "absent")]
+
+
+def test_a_source_that_breaks_down_does_not_stop_the_others(three_inputs, script):
+    broken = script((0, "text", "\x08"), error=SourceError("the line is dead"))
+    inputs = {"image": script(*images(1, 2, 3)), "text": broken}
+    with edgemm.stream(three_inputs(), inputs, realtime=False) as results:
         assert answers(results)[-1] == 4
         assert results.failures == {"text": "the line is dead"}
 
 
-def test_a_source_that_cannot_be_opened_is_raised(three_inputs):
-    path = three_inputs()
-    with (
-        pytest.raises(SourceError, match="no such camera"),
-        edgemm.stream(path, {"image": Script(error=SourceError("no such camera"))}, realtime=False) as results,
-    ):
-        list(results)
-    inputs = {"image": Script(error=SourceError("no such camera")), "text": Script((0, "text", "\x08"))}
-    with edgemm.stream(path, inputs, realtime=False, allow_missing=True) as results:
+def test_without_a_source_that_may_be_missing_the_others_answer(three_inputs, script):
+    inputs = {"image": script(error=SourceError("no such camera")), "text": script((0, "text", "\x08"))}
+    with edgemm.stream(three_inputs(), inputs, realtime=False, allow_missing=True) as results:
         assert answers(results) == [1]
 
 
-def test_a_wrong_frame_ends_the_stream_with_its_reason(three_inputs):
+def test_a_source_that_may_not_be_missing_is_raised(three_inputs, script):
+    inputs = {"image": script(error=SourceError("no such camera"))}
     with (
-        pytest.raises(EdgeMMError, match="expected a frame"),
-        edgemm.stream(three_inputs(), {"image": Script((0, "image", np.zeros(3)))}, realtime=False) as results,
+        edgemm.stream(three_inputs(), inputs, realtime=False) as results,
+        pytest.raises(SourceError, match="no such camera"),
     ):
         list(results)
 
 
-def test_callbacks_run_on_their_own_thread_and_are_muted_when_they_raise(three_inputs):
-    got, errors = [], []
+def test_a_wrong_frame_ends_the_stream_with_its_reason(three_inputs, script):
+    with (
+        pytest.raises(EdgeMMError, match="expected a frame"),
+        edgemm.stream(three_inputs(), {"image": script((0, "image", np.zeros(3)))}, realtime=False) as results,
+    ):
+        list(results)
 
-    class Listener(Observer):
-        def on_error(self, where, error):
-            errors.append(str(error))
 
-    def good(result):
-        got.append((threading.current_thread().name, answers([result])[0]))
+# who gets the results
 
-    class Bad:
+
+def test_a_callback_and_sinks_get_every_result(three_inputs, script):
+    class Sink:
+        def __init__(self):
+            self.got, self.closed = [], False
+
         def write(self, result):
-            raise RuntimeError("disk full")
+            self.got.append(first_value(result))
 
         def close(self):
-            got.append("closed")
+            self.closed = True
 
+    got, sink = [], Sink()
     with edgemm.stream(
         three_inputs(),
-        {"image": Script(*images(1, 2, 3))},
-        on_result=good,
-        sinks=[Bad()],
-        observer=Listener(),
+        {"image": script(*images(1, 2, 3))},
+        on_result=lambda result: got.append(first_value(result)),
+        sinks=[sink],
         realtime=False,
     ) as stream:
         assert stream.wait(10)
-    assert got == [("edgemm-sinks", 1), ("edgemm-sinks", 2), ("edgemm-sinks", 3), "closed"]
-    assert errors == ["disk full"]
+    assert got == sink.got == [1, 2, 3]
+    assert sink.closed
 
 
-def test_live_sources_drop_the_oldest_and_count(three_inputs):
-    class Flood:
-        inputs = ("image",)
-        live = True
+def test_an_observer_is_told(three_inputs, script):
+    class Listener(Observer):
+        def on_start(self, inputs):
+            heard.append(("start", *inputs))
 
-        def packets(self, stopped):
-            for index in range(200):
-                yield Packet("image", frame(index), time.monotonic_ns(), index)
+        def on_result(self, result):
+            heard.append(first_value(result))
 
-        def close(self):
-            pass
-
-    def slow(result):
-        time.sleep(0.001)
-
-    with edgemm.stream(three_inputs(), {"image": Flood()}, on_result=slow) as stream:
-        assert stream.wait(20)
-        assert stream.drops.get("image", 0) + stream.drops.get("results", 0) < 200
+    heard = []
+    with edgemm.stream(three_inputs(), {"image": script(*images(1, 2))}, observer=Listener(), realtime=False) as stream:
+        assert stream.wait(10)
+    assert heard == [("start", "image"), 1, 2]
 
 
-def test_an_inbox_feeds_a_stream(three_inputs):
-    inbox = edgemm.Inbox()
-    with edgemm.stream(three_inputs(), {"text": inbox}) as results:
-        inbox.put("\x08")
-        result = next(iter(results))
-        assert result.outputs["answer"][0] == pytest.approx(1)
-        inbox.close()
+def test_seconds_end_a_stream(three_inputs, script):
+    source = script(*images(1, 2, 3, 4))
+    with edgemm.stream(three_inputs(), {"image": source}, realtime=False, seconds=0.2) as results:
+        assert answers(results) == [1, 2]
 
 
-def test_closing_ends_everything(three_inputs):
-    source = Script(*images(1), hang=True)
-    before = threading.active_count()
-    stream = edgemm.stream(three_inputs(), {"image": source})
-    next(iter(stream))
-    stream.close()
-    assert source.closed
-    assert threading.active_count() == before
+# who closes what
 
 
-def test_inputs_that_do_not_exist(three_inputs):
-    path = three_inputs()
+def test_a_model_that_was_given_stays_open(three_inputs, script):
+    with edgemm.open(three_inputs()) as model:
+        with edgemm.stream(model, {"image": script(*images(1))}, realtime=False) as results:
+            assert answers(results) == [1]
+            assert results.model is model
+        assert first_value(model.infer(image=frame(3))) == 3
+
+
+def test_a_bundle_that_was_opened_for_the_stream_is_closed_with_it(three_inputs, script):
+    with edgemm.stream(three_inputs(), {"image": script(*images(1))}, realtime=False) as results:
+        list(results)
+    with pytest.raises(UsageError, match="closed"):
+        results.model.infer(image=frame(3))
+
+
+def test_a_stream_that_cannot_start_closes_its_sources(three_inputs, script):
+    source = script(*images(1))
+    with pytest.raises(TypeError):
+        edgemm.stream(three_inputs(), {"image": source}, sinks=3)
+    assert source.closed == 1
+
+
+def test_a_bundle_opened_for_a_stream_that_cannot_start_is_closed(three_inputs, script, monkeypatch):
+    opened = []
+
+    def remember(*args, **options):
+        opened.append(edgemm.open(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr("edgemm.streaming.stream.open_bundle", remember)
+    with pytest.raises(UnknownNameError):
+        edgemm.stream(three_inputs(), {"imag": script()})
+    with pytest.raises(UsageError, match="closed"):
+        opened[0].infer(image=frame(3))
+
+
+def test_a_model_that_was_given_stays_open_when_a_stream_cannot_start(three_inputs, script):
+    with edgemm.open(three_inputs()) as model:
+        with pytest.raises(UnknownNameError):
+            edgemm.stream(model, {"imag": script()})
+        assert first_value(model.infer(image=frame(3))) == 3
+
+
+def test_options_of_opening_reach_the_bundle(three_inputs, script):
+    with pytest.raises(UnknownNameError, match="int2"):
+        edgemm.stream(three_inputs(), {"image": script(*images(1))}, variant="int2")
+
+
+# what cannot be asked for
+
+
+def test_inputs_that_the_model_does_not_have(three_inputs, script):
     with pytest.raises(UnknownNameError, match="did you mean 'image'"):
-        edgemm.stream(path, {"imag": Script()})
+        edgemm.stream(three_inputs(), {"imag": script()})
+
+
+def test_a_uri_that_nothing_can_feed(three_inputs):
     with pytest.raises(UnknownNameError, match="unknown source scheme 'gopher'"):
-        edgemm.stream(path, {"image": "gopher:x"})
-    with pytest.raises(UsageError, match="cannot feed an input of modality 'image'"):
-        edgemm.stream(path, {"image": "stdin:"})
+        edgemm.stream(three_inputs(), {"image": "gopher:x"})
+
+
+def test_no_input_at_all(three_inputs):
     with pytest.raises(UsageError, match="at least one input"):
-        edgemm.stream(path, {})
-    with pytest.raises(UsageError, match="expected a URI"):
-        edgemm.stream(path, {"image": 3})
+        edgemm.stream(three_inputs(), {})
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 1e9, float("nan")])
+def test_a_time_that_cannot_be_streamed(three_inputs, script, seconds):
+    with pytest.raises(UsageError, match="seconds must be above 0"):
+        edgemm.stream(three_inputs(), {"image": script(*images(1))}, seconds=seconds)
+
+
+@pytest.mark.parametrize("seconds", [1e-6, 0.9e9])
+def test_any_other_time_can_be_streamed(three_inputs, script, seconds):
+    with edgemm.stream(three_inputs(), {"image": script(*images(1))}, realtime=False, seconds=seconds) as results:
+        assert answers(results) == [1]

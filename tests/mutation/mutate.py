@@ -1,0 +1,236 @@
+"""Breaks the code one place at a time and runs the room's tests: what survives is a test that is missing.
+
+    python tests/mutation/mutate.py [ROOM ...] [--fresh] [--report] [--diffs]
+
+Works on a copy in .mutants/, so that the checkout stays whole. Verdicts are kept per file in cosmic-ray's own databases: an
+interrupted run goes on where it stopped, a file that changed starts over, and when only the tests changed, only survivors are tried
+again. It knows nothing of what the rooms do; rooms.toml says what is broken and what must notice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cosmic_ray.ast import get_ast_from_path
+from cosmic_ray.commands.init import init
+from cosmic_ray.mutating import mutate_and_test
+from cosmic_ray.testing import run_tests
+from cosmic_ray.work_db import WorkDB, use_db
+from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkResult
+
+sys.path.insert(0, str(Path(__file__).parent))
+from operators import register
+from places import skipped_because
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+HOME = ROOT / ".mutants"
+TREE = HOME / "tree"
+PACKAGE_FOLDERS = ("", "plugins", "exporters", "devices", "plugins/digit_desk")
+
+
+@dataclass(frozen=True)
+class Room:
+    """Files to break, and the tests that must notice.
+
+    Attributes:
+        files: relative to the repository.
+        tests: paths for pytest.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    tests: tuple[str, ...]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Try every mutant of the chosen rooms that has no verdict yet; 1 if a room's own tests fail."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    config = tomllib.loads((Path(__file__).parent / "rooms.toml").read_text(encoding="utf-8"))
+    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(config['room'])}; all if not given")
+    parser.add_argument("--fresh", action="store_true", help="forget every verdict of these rooms")
+    parser.add_argument("--report", action="store_true", help="only tell what is known")
+    parser.add_argument("--no-diffs", action="store_true", help="list survivors without their diff")
+    args = parser.parse_args(words)
+    register()
+    rooms = [_room(name, config["room"]) for name in args.rooms or config["room"]]
+    if not args.report:
+        _copy_tree()
+        for room in rooms:
+            problem = _run_room(room, config, fresh=args.fresh)
+            if problem:
+                print(problem, file=sys.stderr)
+                return 1
+    for room in rooms:
+        _report(room, config["skipped"], diffs=not args.no_diffs)
+    return 0
+
+
+def _room(name: str, known: dict[str, Any]) -> Room:
+    if name not in known:
+        raise SystemExit(f"unknown room '{name}'; rooms.toml has {', '.join(known)}")
+    files: list[Path] = []
+    for written in (*known[name]["paths"], *known[name]["tests"]):
+        if not (ROOT / written).exists():
+            raise SystemExit(f"rooms.toml: room '{name}' names '{written}', which does not exist")
+    for written in known[name]["paths"]:
+        path = ROOT / written
+        files += [path] if path.is_file() else sorted(path.rglob("*.py"))
+    return Room(name, tuple(path.relative_to(ROOT) for path in files), tuple(known[name]["tests"]))
+
+
+def _copy_tree() -> None:
+    """What git would commit, as it is now, so that neither the checkout nor its caches are touched."""
+    shutil.rmtree(TREE, ignore_errors=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in listed.stdout.decode().split("\0"):
+        if name and (ROOT / name).is_file():
+            target = TREE / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target)
+    os.chdir(TREE)
+    os.environ["EDGEMM_PATIENCE_S"] = "2"  # of tests that wait for what a mutant never does
+    os.environ["PYTHONPATH"] = os.pathsep.join(str(TREE / folder) for folder in PACKAGE_FOLDERS)
+
+
+def _run_room(room: Room, config: dict[str, Any], *, fresh: bool) -> str:
+    """Try what has no verdict; why it cannot be tried, or ""."""
+    command = shlex.join(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-qx",
+            "-p",
+            "no:cacheprovider",
+            f"--timeout={config['test_timeout_s']}",
+            *room.tests,
+        ]
+    )
+    started = time.monotonic()
+    outcome, output = run_tests(command, config["timeout_s"])
+    if outcome is not TestOutcome.SURVIVED:
+        return f"{output}\nroom '{room.name}': its tests fail, or take too long, on unbroken code"
+    print(f"room {room.name}: its tests pass on unbroken code in {time.monotonic() - started:.1f} s", flush=True)
+    tests = _digest(path for test in room.tests for path in (ROOT / test).rglob("*.py"))
+    for path in room.files:
+        with _session(room, path, fresh=fresh) as database:
+            _prepare(database, path, config, tests)
+            _try_all(database, path, command, config["timeout_s"])
+    return ""
+
+
+def _session(room: Room, path: Path, *, fresh: bool) -> Any:
+    file = HOME / room.name / f"{str(path).replace('/', '.')}.sqlite"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if fresh:
+        file.unlink(missing_ok=True)
+    return use_db(file)
+
+
+def _prepare(database: WorkDB, path: Path, config: dict[str, Any], tests: str) -> None:
+    """Make the mutants of a file that is new or changed; forget survivors when the tests changed."""
+    note = Path(database.name()).with_suffix(".digests")
+    known = note.read_text().split() if note.exists() else ["", ""]
+    operators = Path(__file__).parent.glob("*.*")
+    source = _digest([ROOT / path, *operators])
+    if known[0] != source or not database.num_work_items:
+        init([path], database, {})
+        tree = get_ast_from_path(path)
+        for item in database.work_items:
+            reason = _skip(item.mutations[0], tree, config["operators"]["use"])
+            if reason:
+                database.set_result(item.job_id, WorkResult(WorkerOutcome.SKIPPED, reason))
+    elif known[1] != tests:
+        survivors = [job for job, result in database.results if result.test_outcome is TestOutcome.SURVIVED]
+        for job in survivors:
+            database.set_result(job, WorkResult(WorkerOutcome.NO_TEST))
+    note.write_text(f"{source} {tests}")
+
+
+def _skip(mutation: MutationSpec, tree: Any, operators: list[str]) -> str:
+    return skipped_because(tree, mutation) if mutation.operator_name in operators else "operator"
+
+
+def _try_all(database: WorkDB, path: Path, command: str, timeout_s: float) -> None:
+    again = {job for job, result in database.results if result.worker_outcome is WorkerOutcome.NO_TEST}
+    waiting = [*database.pending_work_items, *(item for item in database.work_items if item.job_id in again)]
+    for count, item in enumerate(waiting, 1):
+        result = mutate_and_test(item.mutations, command, timeout_s)
+        database.set_result(item.job_id, result)
+        mutation = item.mutations[0]
+        verdict = "SURVIVED" if result.test_outcome is TestOutcome.SURVIVED else "killed"
+        print(f"{path}:{mutation.start_pos[0]} {count}/{len(waiting)} {verdict} {mutation.operator_name}", flush=True)
+
+
+def _digest(paths: Iterator[Path] | Sequence[Path]) -> str:
+    sha = hashlib.sha256()
+    for path in sorted(paths):
+        sha.update(path.read_bytes())
+    return sha.hexdigest()
+
+
+def _report(room: Room, reasons: dict[str, str], *, diffs: bool) -> None:
+    print(
+        f"\nroom {room.name}\n{'file':44} {'mutants':>7} {'killed':>7} {'survived':>8} {'untried':>7}  killed of tried"
+    )
+    total: Counter[str] = Counter()
+    survivors: list[tuple[Path, MutationSpec, str]] = []
+    skipped: Counter[str] = Counter()
+    for path in room.files:
+        counts: Counter[str] = Counter()
+        with _session(room, path, fresh=False) as database:
+            for item, result in database.completed_work_items:
+                mutation = item.mutations[0]
+                if result.worker_outcome is WorkerOutcome.SKIPPED:
+                    skipped[str(result.output)] += 1
+                    continue
+                survived = result.test_outcome is TestOutcome.SURVIVED
+                counts["untried" if result.test_outcome is None else "survived" if survived else "killed"] += 1
+                if survived:
+                    survivors.append((path, mutation, result.diff or ""))
+            counts["untried"] += len(database.pending_work_items)
+        total += counts
+        if counts.total():
+            print(_row(str(path), counts))
+    print(_row("all", total))
+    for name, reason in reasons.items():
+        if skipped[name]:
+            print(f"not broken: {skipped[name]} × {reason}")
+    for path, mutation, diff in sorted(survivors, key=lambda s: (str(s[0]), s[1].start_pos)):
+        print(f"\nsurvived: {path}:{mutation.start_pos[0]} in {mutation.definition_name} ({mutation.operator_name})")
+        if diffs:
+            changed = [line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("---", "+++")]
+            print("\n".join(f"    {line}" for line in changed))
+
+
+def _row(name: str, counts: Counter[str]) -> str:
+    tried = counts["killed"] + counts["survived"]
+    share = f"{counts['killed'] / tried:.1%}" if tried else "-"
+    columns = f"{tried + counts['untried']:7} {counts['killed']:7} {counts['survived']:8} {counts['untried']:7}"
+    return f"{name:44} {columns}  {share:>6}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
