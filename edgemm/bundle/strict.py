@@ -13,15 +13,21 @@ from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from edgemm.errors import BundleError, EdgeMMError
-from edgemm.inputs.declarations import Audio, Image, InputSpec, Tensor, Text, input_from_table, table_from_input
+from edgemm.inputs.declarations import KINDS, Audio, Image, InputSpec, Tensor, Text, input_from_table, table_from_input
 from edgemm.model.graph import Policy, Runs
 
 T = TypeVar("T")
 _INPUT_TYPES = (Image, Audio, Text, Tensor)
 
 
-def dataclass_from_json(kind: type[T], value: Any, where: str) -> T:
+def dataclass_from_json(kind: type[T], value: Any, where: str, *, ignore_unknown: bool = False) -> T:
     """Read `value` as the dataclass `kind`.
+
+    Args:
+        kind: a dataclass whose fields have the types that `value` must have.
+        value: parsed JSON.
+        where: what messages begin with.
+        ignore_unknown: overlook keys that are not known, at any depth, instead of refusing them.
 
     Raises:
         BundleError: naming the path within the file of what does not fit.
@@ -30,13 +36,13 @@ def dataclass_from_json(kind: type[T], value: Any, where: str) -> T:
         raise BundleError(f"{where}: expected an object, got {_name(value)}")
     known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(value) - set(known))
-    if unknown:
+    if unknown and not ignore_unknown:
         raise BundleError(f"{where}: unknown key '{unknown[0]}'; was it written by a newer EdgeMM?")
     hints = _hints(kind)  # type: ignore[arg-type]
     arguments = {}
     for name, item in known.items():
         if name in value:
-            arguments[name] = _read(hints[name], value[name], f"{where}.{name}")
+            arguments[name] = _read(hints[name], value[name], f"{where}.{name}", ignore_unknown)
         elif item.default is MISSING and item.default_factory is MISSING:
             raise BundleError(f"{where}: '{name}' is missing")
     try:
@@ -67,7 +73,7 @@ def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _read(hint: Any, value: Any, where: str) -> Any:
+def _read(hint: Any, value: Any, where: str, lenient: bool) -> Any:
     origin = get_origin(hint)
     if hint is Any:
         return value
@@ -79,24 +85,25 @@ def _read(hint: Any, value: Any, where: str) -> Any:
     if hint == InputSpec:
         if not isinstance(value, dict):
             raise BundleError(f"{where}: expected an object, got {_name(value)}")
+        table = _without_unknown(value) if lenient else value
         try:
-            return input_from_table(where.rpartition(".")[2], value)
+            return input_from_table(where.rpartition(".")[2], table)
         except EdgeMMError as error:
             raise BundleError(f"{where}: {error}") from None
     if origin in (Union, types.UnionType):
-        return _read_union(hint, value, where)
+        return _read_union(hint, value, where, lenient)
     if origin is tuple:
         item = get_args(hint)[0]
         if not isinstance(value, list):
             raise BundleError(f"{where}: expected a list, got {_name(value)}")
-        return tuple(_read(item, part, f"{where}[{index}]") for index, part in enumerate(value))
+        return tuple(_read(item, part, f"{where}[{index}]", lenient) for index, part in enumerate(value))
     if origin is not None:  # Mapping[str, X]
         item = get_args(hint)[1]
         if not isinstance(value, dict):
             raise BundleError(f"{where}: expected an object, got {_name(value)}")
-        return {key: _read(item, part, f"{where}.{key}") for key, part in value.items()}
+        return {key: _read(item, part, f"{where}.{key}", lenient) for key, part in value.items()}
     if isinstance(hint, type) and is_dataclass(hint):
-        return dataclass_from_json(hint, value, where)
+        return dataclass_from_json(hint, value, where, ignore_unknown=lenient)
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:
@@ -104,7 +111,7 @@ def _read(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def _read_union(hint: Any, value: Any, where: str) -> Any:
+def _read_union(hint: Any, value: Any, where: str, lenient: bool) -> Any:
     """`X | None`, and `int | str` as in shapes."""
     options = get_args(hint)
     if value is None and type(None) in options:
@@ -113,8 +120,13 @@ def _read_union(hint: Any, value: Any, where: str) -> Any:
         return value
     rest = [option for option in options if option is not type(None)]
     if len(rest) == 1:
-        return _read(rest[0], value, where)
+        return _read(rest[0], value, where, lenient)
     raise BundleError(f"{where}: expected {' or '.join(o.__name__ for o in rest)}, got {_name(value)}")
+
+
+def _without_unknown(table: dict[str, Any]) -> dict[str, Any]:
+    kind = KINDS.get(str(table.get("modality")), Tensor)
+    return {key: item for key, item in table.items() if key == "modality" or key in kind.__dataclass_fields__}
 
 
 def _name(value: Any) -> str:
