@@ -5,12 +5,15 @@ To add a device, add a file: its name is the device's name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING
 
 from edgemm.host.entries import DeviceEntry
 from edgemm.host.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from edgemm.machine.machine import Machine
 
 
 @hookimpl
@@ -25,11 +28,11 @@ def edgemm_devices() -> Iterator[DeviceEntry]:
 
 
 @hookimpl
-def edgemm_detect_device(probe: Mapping[str, Any]) -> str | None:
-    """The profile that fits the machine that `probe` describes (see `edgemm.machine.probe.probe_machine`)."""
+def edgemm_detect_device(machine: Machine) -> str | None:
+    """The profile that fits `machine`."""
     from edgemm_devices.detection import detect_device
 
-    return detect_device(probe).device
+    return detect_device(machine).device
 
 
 def _title(text: str) -> str:

@@ -13,8 +13,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from edgemm.bundle.manifest import Manifest
-from edgemm.bundle.strict import dataclass_from_json
+from edgemm.bundle.manifest import manifest_from_json
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import BundleError, UsageError
 from edgemm.uris import redact
@@ -48,7 +47,7 @@ class Bundle:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{self.path}: {MANIFEST} is not JSON: {error}; {_ADVICE}") from None
-        self.manifest = dataclass_from_json(Manifest, value, MANIFEST)
+        self.manifest = manifest_from_json(value, MANIFEST)
 
     def read(self, name: str) -> bytes:
         """The verified content of one file.

@@ -1,18 +1,17 @@
-"""What a bundle's manifest.json says. One frozen tree, read and written by `strict`."""
+"""What a bundle's manifest.json says. One frozen tree, read and written by `strict`; `version` says which ones are read at all."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from edgemm.bundle.strict import dataclass_from_json, json_from_dataclass
+from edgemm.bundle.version import FORMAT, READS_FROM, VERSION, WRITTEN_BY, may_have_unknown_keys
 from edgemm.errors import BundleError, UnknownNameError
 from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.tensors import TensorSpec
-
-FORMAT = "edgemm-bundle"
-VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,13 @@ class Manifest:
         planned: target key -> variants that are still to be compiled.
         provenance: model, checkpoint hash, package versions.
         files: path -> size and hash of every other file.
+        format, version, reads_from, written_by: as `edgemm.bundle.version` has them; set when it is written.
     """
 
-    format: str
-    version: int
+    format: str = field(default=FORMAT, kw_only=True)
+    version: int = field(default=VERSION, kw_only=True)
+    reads_from: int = field(default=READS_FROM, kw_only=True)
+    written_by: str = field(default="", kw_only=True)
     name: str
     inputs: Mapping[str, InputKind]
     graphs: Mapping[str, GraphRecord]
@@ -107,13 +109,6 @@ class Manifest:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.format != FORMAT:
-            raise BundleError(f"manifest.json: format is '{self.format}', expected '{FORMAT}'")
-        if self.version != VERSION:
-            raise BundleError(
-                f"manifest.json: bundle version {self.version}; this EdgeMM reads version {VERSION}. "
-                "Export the model again, or install the EdgeMM that wrote it"
-            )
         for key, variant in self.variants.items():
             for path in (*variant.files.values(), *variant.sources.values()):
                 if path not in self.files:
@@ -141,3 +136,18 @@ class Manifest:
             if len(candidates) == 1:
                 return candidates[0]
         raise UnknownNameError("variant", name, self.variants)
+
+
+def manifest_from_json(value: Any, where: str) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        BundleError: it is not one that this EdgeMM reads, or something in it does not fit; the message names the place.
+    """
+    return dataclass_from_json(Manifest, value, where, ignore_unknown=may_have_unknown_keys(value))
+
+
+def json_from_manifest(manifest: Manifest) -> Any:
+    """The inverse, in the form of this EdgeMM, whichever one the manifest was read from."""
+    stamped = replace(manifest, format=FORMAT, version=VERSION, reads_from=READS_FROM, written_by=WRITTEN_BY)
+    return json_from_dataclass(stamped)

@@ -25,8 +25,14 @@ _WRITTEN_AS_TEXT = (Edge, Trigger, Policy)
 _ROLES = {InputKind: INPUTS, OutputKind: OUTPUTS}
 
 
-def dataclass_from_json(kind: type[T], value: Any, where: str) -> T:
+def dataclass_from_json(kind: type[T], value: Any, where: str, *, ignore_unknown: bool = False) -> T:
     """Read `value` as the dataclass `kind`.
+
+    Args:
+        kind: a dataclass whose fields have the types that `value` must have.
+        value: parsed JSON.
+        where: what messages begin with.
+        ignore_unknown: overlook keys that are not known, at any depth, instead of refusing them.
 
     Raises:
         BundleError: naming the path within the file of what does not fit.
@@ -35,13 +41,13 @@ def dataclass_from_json(kind: type[T], value: Any, where: str) -> T:
         raise BundleError(f"{where}: expected an object, got {_name(value)}")
     known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(value) - set(known))
-    if unknown:
+    if unknown and not ignore_unknown:
         raise BundleError(f"{where}: unknown key '{unknown[0]}'; was it written by a newer EdgeMM?")
     hints = _hints(kind)  # type: ignore[arg-type]
     arguments = {}
     for name, item in known.items():
         if name in value:
-            arguments[name] = _read(hints[name], value[name], f"{where}.{name}")
+            arguments[name] = _read(hints[name], value[name], f"{where}.{name}", ignore_unknown)
         elif item.default is MISSING and item.default_factory is MISSING:
             raise BundleError(f"{where}: '{name}' is missing")
     try:
@@ -73,7 +79,7 @@ def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _read(hint: Any, value: Any, where: str) -> Any:
+def _read(hint: Any, value: Any, where: str, lenient: bool) -> Any:
     origin = get_origin(hint)
     if hint is Any:
         return value
@@ -83,21 +89,21 @@ def _read(hint: Any, value: Any, where: str) -> Any:
         except EdgeMMError as error:
             raise BundleError(str(error)) from None
     if hint in _ROLES:
-        return _read_declaration(_ROLES[hint], value, where)
+        return _read_declaration(_ROLES[hint], value, where, lenient)
     if origin in (Union, types.UnionType):
-        return _read_union(hint, value, where)
+        return _read_union(hint, value, where, lenient)
     if origin is tuple:
         item = get_args(hint)[0]
         if not isinstance(value, list):
             raise BundleError(f"{where}: expected a list, got {_name(value)}")
-        return tuple(_read(item, part, f"{where}[{index}]") for index, part in enumerate(value))
+        return tuple(_read(item, part, f"{where}[{index}]", lenient) for index, part in enumerate(value))
     if origin is not None:  # Mapping[str, X]
         item = get_args(hint)[1]
         if not isinstance(value, dict):
             raise BundleError(f"{where}: expected an object, got {_name(value)}")
-        return {key: _read(item, part, f"{where}.{key}") for key, part in value.items()}
+        return {key: _read(item, part, f"{where}.{key}", lenient) for key, part in value.items()}
     if isinstance(hint, type) and is_dataclass(hint):
-        return dataclass_from_json(hint, value, where)
+        return dataclass_from_json(hint, value, where, ignore_unknown=lenient)
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:
@@ -105,7 +111,7 @@ def _read(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def _read_declaration(role: str, value: Any, where: str) -> Any:
+def _read_declaration(role: str, value: Any, where: str, lenient: bool) -> Any:
     """An input's or output's; `from` says who brings its kind where that is not us."""
     if not isinstance(value, dict):
         raise BundleError(f"{where}: expected an object, got {_name(value)}")
@@ -114,12 +120,14 @@ def _read_declaration(role: str, value: Any, where: str) -> Any:
     if provider is not None and not (isinstance(provider, list) and [type(part) for part in provider] == [str, str]):
         raise BundleError(f"{where}.from: expected [distribution, plugin], got {_name(provider)}")
     try:
-        return declaration_from_table(role, table, where, Provider(*provider) if provider else None)
+        return declaration_from_table(
+            role, table, where, Provider(*provider) if provider else None, ignore_unknown=lenient
+        )
     except (SpecError, UnknownNameError) as error:
         raise BundleError(str(error)) from None
 
 
-def _read_union(hint: Any, value: Any, where: str) -> Any:
+def _read_union(hint: Any, value: Any, where: str, lenient: bool) -> Any:
     """`X | None`, and `int | str` as in shapes."""
     options = get_args(hint)
     if value is None and type(None) in options:
@@ -128,7 +136,7 @@ def _read_union(hint: Any, value: Any, where: str) -> Any:
         return value
     rest = [option for option in options if option is not type(None)]
     if len(rest) == 1:
-        return _read(rest[0], value, where)
+        return _read(rest[0], value, where, lenient)
     raise BundleError(f"{where}: expected {' or '.join(o.__name__ for o in rest)}, got {_name(value)}")
 
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from edgemm.bundle.files import DIGEST, MANIFEST
-from edgemm.bundle.manifest import FileRecord, Manifest
-from edgemm.bundle.strict import json_from_dataclass
+from edgemm.bundle.manifest import FileRecord, Manifest, json_from_manifest
 from edgemm.errors import BundleError, UsageError
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
@@ -81,7 +80,7 @@ class BundleWriter:
     def finish(self, manifest_from_files: Callable[[dict[str, FileRecord]], Manifest]) -> str:
         """Hash everything, write the manifest, rename into place; returns the bundle's id."""
         with _disk_errors(self.target):
-            text = json.dumps(json_from_dataclass(manifest_from_files(self.records())), indent=1) + "\n"
+            text = json.dumps(json_from_manifest(manifest_from_files(self.records())), indent=1) + "\n"
             digest = hashlib.sha256(text.encode()).hexdigest()
             self.add(MANIFEST, text)
             self.add(DIGEST, f"{digest}  {MANIFEST}\n")

@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 from edgemm.cli.printing import print_json, print_table
 from edgemm.host.plugin_host import default_host
-from edgemm.machine.probe import detect_device, probe_machine
+from edgemm.machine.machine import Machine
+from edgemm.machine.probe import detect_device, this_machine
 from edgemm.machine.profiles import DeviceProfile, profiles
 
 EXAMPLES = """\
@@ -38,15 +39,17 @@ def run(arguments: argparse.Namespace) -> int:
         found = find_device(host, arguments.name)
         print_json(asdict(found)) if arguments.json else _print_one(found)
         return 0
-    probe = probe_machine()
-    detected = detect_device(host, probe)
+    machine = this_machine()
+    detected = detect_device(host, machine)
     known = [profile for _, profile in sorted(profiles(host).items())]
     if arguments.json:
-        print_json({"detected": detected, "machine": probe, "devices": [asdict(profile) for profile in known]})
+        print_json(
+            {"detected": detected, "machine": asdict(machine), "devices": [asdict(profile) for profile in known]}
+        )
         return 0
     rows = [_row(profile, detected) for profile in known]
     print_table(rows, header=("", "name", "what it is", "backend", "sm", "engines", "precisions, the default first"))
-    print(f"\nthis machine: {_described(probe)} -> {detected}")
+    print(f"\nthis machine: {_described(machine)} -> {detected}")
     return 0
 
 
@@ -63,10 +66,9 @@ def _row(profile: DeviceProfile, detected: str) -> tuple[str, ...]:
     )
 
 
-def _described(probe: dict[str, object]) -> str:
-    gpus = probe["gpus"]
-    names = [gpu["name"] for gpu in gpus] if isinstance(gpus, list) else []
-    return f"{probe['machine']}, {probe['cores']} cores, {probe['memory_gb']} GB, {', '.join(names) or 'no NVIDIA GPU found'}"
+def _described(machine: Machine) -> str:
+    gpus = ", ".join(gpu.name for gpu in machine.gpus) or "no NVIDIA GPU found"
+    return f"{machine.architecture}, {machine.cores} cores, {machine.memory_gb} GB, {gpus}"
 
 
 def _print_one(profile: DeviceProfile) -> None:

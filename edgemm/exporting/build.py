@@ -13,6 +13,7 @@ from typing import Any
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.manifest import FileRecord, Manifest, Variant
 from edgemm.bundle.trust import UNTRUSTED, Trust
+from edgemm.bundle.version import VERSION, WRITTEN_BY
 from edgemm.bundle.writer import BundleWriter
 from edgemm.errors import ExportError, UsageError
 from edgemm.exporting.plan import find_exporter
@@ -75,6 +76,10 @@ def build(
     """
     host = host or default_host()
     opened = Bundle(bundle, trust)
+    if opened.manifest.version > VERSION:  # writing it anew would lose what this EdgeMM does not know of
+        raise UsageError(
+            f"{bundle}: {opened.manifest.written_by!r:.40} wrote it, in a newer form than {WRITTEN_BY} writes; update EdgeMM here to build it"
+        )
     wanted = find_device(host, device).name if device else None
     planned = {key: plan for key, plan in opened.manifest.planned.items() if wanted in (None, plan.device)}
     if not planned:

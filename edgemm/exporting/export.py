@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edgemm.bundle.manifest import FORMAT, VERSION, FileRecord, GraphRecord, Manifest, Planned, Variant
+from edgemm.bundle.manifest import FileRecord, GraphRecord, Manifest, Planned, Variant
 from edgemm.bundle.writer import BundleWriter
 from edgemm.checking.parity import GATES, Parity, compare, compare_nodes, compare_outputs
 from edgemm.checking.vectors import save_vectors
@@ -151,8 +151,6 @@ class _Export:
 
         def make(files: dict[str, FileRecord]) -> Manifest:
             return Manifest(
-                format=FORMAT,
-                version=VERSION,
                 name=self._graph.name,
                 inputs=self._graph.inputs,
                 graphs=self._records,

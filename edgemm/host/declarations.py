@@ -16,12 +16,15 @@ T = TypeVar("T")
 INPUTS, OUTPUTS = "input", "output"
 
 
-def declaration_from_table(role: str, table: Mapping[str, Any], where: str, provider: Provider | None = None) -> Any:
+def declaration_from_table(
+    role: str, table: Mapping[str, Any], where: str, provider: Provider | None = None, *, ignore_unknown: bool = False
+) -> Any:
     """Make a declaration of an input or output from a table such as `[inputs.NAME]` of a model.toml.
 
     Args:
         role: `input` or `output`.
         provider: who brings the kind, where that is known: then nothing else is loaded.
+        ignore_unknown: overlook keys that the kind does not have, instead of refusing them.
 
     Raises:
         SpecError: the kind is missing, a key unknown or a value wrong; the message names the key.
@@ -38,10 +41,10 @@ def declaration_from_table(role: str, table: Mapping[str, Any], where: str, prov
     unknown = [key for key in options if key not in known]
     article = "an" if kind[0] in "aeiou" else "a"
     has = f"{article} {kind} {role} has: {', '.join(known) or 'no keys'}"
-    if unknown:
+    if unknown and not ignore_unknown:
         raise SpecError(f"{where}: unknown key '{unknown[0]}'; {has}", path=(unknown[0],))
     try:
-        return made(**{key: _frozen(value) for key, value in options.items()})
+        return made(**{key: _frozen(value) for key, value in options.items() if key in known})
     except TypeError as error:
         raise SpecError(f"{where}: {error}; {has}") from None
     except SpecError as error:

@@ -15,13 +15,14 @@ when a hook or a record changes in a way that is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
     from edgemm.host import entries
+    from edgemm.machine.machine import Machine
 
 PROJECT = "edgemm"
 
@@ -100,5 +101,5 @@ def edgemm_observers() -> Iterable[entries.ObserverEntry]:  # type: ignore[empty
 
 
 @hookspec(firstresult=True)
-def edgemm_detect_device(probe: Mapping[str, Any]) -> str | None:
-    """Name the device profile of the machine that `probe` describes, or None."""
+def edgemm_detect_device(machine: Machine) -> str | None:
+    """Name the device profile of `machine` (`edgemm.machine.machine.Machine`), or None."""

@@ -1,7 +1,7 @@
 """What this machine can do with EdgeMM, and what to install for the rest.
 
-Whatever loads a native library is looked at in a process of its own with a time limit: a driver that hangs or crashes is a line of
-the report, not its end. It repairs nothing.
+Whatever loads a native library is looked at in a process of its own with a time limit: one that hangs or crashes is a line of the report, not
+its end. (What asks the NVIDIA driver is the machine's own probe.) It repairs nothing.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from edgemm.host.optional import is_installed
-from edgemm.machine.probe import capability_text, detect_device, probe_machine
+from edgemm.machine.probe import detect_device, this_machine
 
 OK, NOTE, MISSING, BROKEN = "ok", "note", "missing", "broken"
 CORE = ("numpy", "onnxruntime", "pydantic", "pluggy")
-IMPORT_NAMES = {"tensorrt-rtx-cu13": "tensorrt_rtx", "espeakng-loader": "espeakng_loader", "cuda-python": "cuda"}
+IMPORT_NAMES = {
+    "tensorrt-rtx-cu13": "tensorrt_rtx",
+    "espeakng-loader": "espeakng_loader",
+    "cuda-python": "cuda",
+    "nvidia-ml-py": "pynvml",
+}
 WHAT_FOR = {
     "media": "cameras, microphones, media files and the live view",
     "export": "making bundles from PyTorch models",
@@ -31,6 +36,7 @@ WHAT_FOR = {
     "tensorrt-rtx": "engines for desktop RTX cards",
     "tensorrt": "engines for this machine's GPU",
     "cuda": "running engines",
+    "nvml": "asking the NVIDIA driver directly instead of through nvidia-smi",
 }
 WITHOUT_REMEDY = ("all", "dev")
 PROBE_LIMIT_S = 60
@@ -175,20 +181,20 @@ def requirements_of_extras() -> dict[str, list[str]]:
 def _machine() -> Iterator[Check]:
     from edgemm.host.plugin_host import default_host
 
-    probe = probe_machine()
+    machine = this_machine()
     yield Check(
-        "machine", "processor", OK, f"{probe['machine']}, {probe['cores']} cores, {probe['memory_gb']} GB memory"
+        "machine", "processor", OK, f"{machine.architecture}, {machine.cores} cores, {machine.memory_gb} GB memory"
     )
-    if probe["device_tree_model"]:
-        yield Check("machine", "board", OK, f"{probe['device_tree_model']} {probe['nv_tegra_release']}".strip())
-    for gpu in probe["gpus"]:
-        capability = capability_text(gpu["compute_capability"])
-        yield Check("machine", "GPU", OK, f"{gpu['name']}, compute capability {capability}, driver {gpu['driver']}")
-    if not probe["gpus"] and not probe["nv_tegra_release"]:
+    if machine.board or machine.l4t:
+        release = f"L4T {machine.l4t}" if machine.l4t else ""
+        yield Check("machine", "board", OK, ", ".join(filter(None, (machine.board, release))))
+    for gpu in machine.gpus:
+        yield Check("machine", "GPU", OK, f"{gpu}, driver {gpu.driver}" if gpu.driver else str(gpu))
+    if not machine.gpus:
         yield Check(
             "machine", "GPU", NOTE, "no NVIDIA driver answers: models run on the CPU; engines can be made, not run"
         )
-    yield Check("machine", "device profile", OK, detect_device(default_host(), probe), "")
+    yield Check("machine", "device profile", OK, detect_device(default_host(), machine), "")
 
 
 def _engines() -> Iterator[Check]:

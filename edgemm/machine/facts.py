@@ -1,23 +1,25 @@
-"""What a measurement was made on: processor, cores, load and versions. Loads nothing but the standard library and onnxruntime."""
+"""What a measurement was made on: the machine, its load and the versions. Loads nothing but the standard library, numpy and onnxruntime."""
 
 from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
+from edgemm.machine.probe import this_machine
 from edgemm.version import __version__
 
 
 def machine_facts() -> dict[str, Any]:
-    """`cpu` (its name), `cores`, `load` (of the last minute; None where it is not told), `system`, `versions`."""
+    """`cpu` and `gpus` (their names), `cores`, `load` (of the last minute; None where it is not told), `system`, `versions`."""
+    machine = this_machine()
     return {
-        "cpu": cpu_name(),
-        "cores": os.cpu_count() or 1,
+        "cpu": machine.cpu,
+        "gpus": [gpu.name for gpu in machine.gpus],
+        "cores": machine.cores,
         "load": _load(),
         "system": platform.platform(terse=True),
         "versions": {
@@ -27,19 +29,6 @@ def machine_facts() -> dict[str, Any]:
             "python": platform.python_version(),
         },
     }
-
-
-def cpu_name() -> str:
-    """The processor's name as Linux tells it, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model") and value.strip():
-            return value.strip()
-    return platform.processor() or platform.machine()
 
 
 def _load() -> float | None:

@@ -1,80 +1,69 @@
-"""What this machine is: its processor, GPUs and board, found without loading any GPU library.
+"""Finds out what this machine is, once per process, and only when somebody asks.
 
-Device plugins read the probe to name the profile that fits (hook `edgemm_detect_device`). It knows nothing of the profiles.
+Device plugins name the profile that fits it (hook `edgemm_detect_device`). It knows nothing of the profiles.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
+import re
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgemm.machine.gpus import find_gpus
+from edgemm.machine.machine import L4t, Machine
 
 if TYPE_CHECKING:
     from edgemm.host.plugin_host import PluginHost
 
-_QUERY = "name,compute_cap,driver_version,memory.total"
-_TIMEOUT_S = 20
+_L4T = re.compile(r"# R(\d+) \(release\), REVISION: ([\d.]+)")
 
 
-def probe_machine() -> dict[str, Any]:
-    """Describe this machine.
-
-    Returns:
-        `machine` (x86_64, aarch64), `system`, `cores`, `memory_gb`; the first lines of `device_tree_model` and `nv_tegra_release`, ""
-        where there are none; `gpus`, a list of {`name`, `compute_capability` as 89 for 8.9, `driver`, `memory_gb`}; and `nvidia_smi`,
-        the same as its lines "name, 8.9".
-    """
-    gpus = _gpus()
-    return {
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "cores": os.cpu_count() or 1,
-        "memory_gb": _memory_gb(),
-        "device_tree_model": _first_line("/proc/device-tree/model"),
-        "nv_tegra_release": _first_line("/etc/nv_tegra_release"),
-        "gpus": gpus,
-        "nvidia_smi": "\n".join(f"{gpu['name']}, {capability_text(gpu['compute_capability'])}" for gpu in gpus),
-    }
+@lru_cache(maxsize=1)
+def this_machine() -> Machine:
+    """The machine that this process runs on; looked at once, which blocks while a driver answers."""
+    return probe_machine()
 
 
-def capability_text(capability: int) -> str:
-    """89 as people write it: 8.9."""
-    return f"{capability // 10}.{capability % 10}"
+def probe_machine() -> Machine:
+    """Look at this machine anew."""
+    machine = Machine(
+        architecture=platform.machine(),
+        system=platform.system(),
+        cpu=_cpu_name(),
+        cores=os.cpu_count() or 1,
+        memory_gb=_memory_gb(),
+        board=_first_line("/proc/device-tree/model"),
+        l4t=l4t_from_line(_first_line("/etc/nv_tegra_release")),
+    )
+    return replace(machine, gpus=find_gpus(machine))
 
 
-def detect_device(host: PluginHost, probe: dict[str, Any] | None = None) -> str:
-    """Name of the device profile that this machine is; `cpu` where no plugin knows better."""
-    found = host.first_result("edgemm_detect_device", probe=probe_machine() if probe is None else probe)
+def detect_device(host: PluginHost, machine: Machine | None = None) -> str:
+    """Name of the device profile that a machine is, this one if not given; `cpu` where no plugin knows better."""
+    found = host.first_result("edgemm_detect_device", machine=machine or this_machine())
     return str(found) if found else "cpu"
 
 
-def _gpus() -> list[dict[str, Any]]:
-    if shutil.which("nvidia-smi") is None:
-        return []
-    command = ["nvidia-smi", f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits"]
+def l4t_from_line(line: str) -> L4t | None:
+    """Read the first line of /etc/nv_tegra_release; None when it is none."""
+    match = _L4T.search(line)
+    return L4t(int(match[1]), match[2]) if match else None
+
+
+def _cpu_name() -> str:
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True).stdout
-    except (OSError, subprocess.SubprocessError):  # a driver that hangs or is of another version than its kernel module
-        return []
-    return [gpu for line in answer.splitlines() if (gpu := gpu_from_line(line))]
-
-
-def gpu_from_line(line: str) -> dict[str, Any] | None:
-    """Read one line of nvidia-smi's CSV; None for what is no such line. Integrated GPUs report no memory of their own: 0."""
-    parts = [part.strip() for part in line.split(",")]
-    if len(parts) != 4:
-        return None
-    name, capability, driver, memory = parts
-    number = capability.replace(".", "")
-    return {
-        "name": name,
-        "compute_capability": int(number) if number.isdigit() else 0,
-        "driver": driver,
-        "memory_gb": round(float(memory) / 1024, 1) if memory.replace(".", "", 1).isdigit() else 0.0,
-    }
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Model") and value.strip():
+            return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def _memory_gb() -> float:

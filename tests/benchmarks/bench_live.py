@@ -29,7 +29,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 import edgemm
-from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
+from edgemm.bundle.manifest import GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
 from edgemm.machine.facts import machine_facts
 from edgemm.model.edge import edges
@@ -120,7 +120,7 @@ def write_tiny(path: Path) -> Path:
         files = {name: writer.add(f"graphs/{name}/model.onnx", content) for name, content in graphs.items()}
         writer.finish(
             lambda records: Manifest(
-                FORMAT, VERSION, model.name, model.inputs,
+                model.name, model.inputs,
                 {name: GraphRecord(tuple(runner.inputs), tuple(runner.outputs)) for name, runner in runners.items()},
                 model.nodes, model.outputs,
                 {"cpu.onnxruntime.fp32": Variant("cpu", "onnxruntime", ort.__version__, "fp32", files)}, records,

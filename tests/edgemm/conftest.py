@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
+from edgemm.bundle.manifest import GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
 from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
@@ -88,8 +88,6 @@ def write_bundle(path: Path, model: ModelGraph, graphs: dict[str, bytes], *, zip
         files = {name: writer.add(f"graphs/{name}/model.onnx", content) for name, content in graphs.items()}
         writer.finish(
             lambda records: Manifest(
-                format=FORMAT,
-                version=VERSION,
                 name=model.name,
                 inputs=model.inputs,
                 graphs={n: GraphRecord(tuple(r.inputs), tuple(r.outputs)) for n, r in runners.items()},

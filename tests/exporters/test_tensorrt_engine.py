@@ -19,10 +19,12 @@ from edgemm.host.entries import ExporterEntry
 from edgemm.host.interfaces import ShapeRange
 from edgemm.host.optional import is_installed
 from edgemm.host.plugin_host import PluginHost
+from edgemm.machine.machine import Gpu, Machine
 from edgemm.machine.profiles import DeviceProfile, profiles
 from edgemm_exporters import tensorrt_engine
 from edgemm_exporters.onnxruntime_quant.quantizers import cpu_int8, tensorrt_fp16, tensorrt_int8
 from edgemm_exporters.tensorrt_engine import exporter as exporter_module
+from edgemm_exporters.tensorrt_engine import gpu as gpu_module
 from edgemm_exporters.tensorrt_engine import guard
 from edgemm_exporters.tensorrt_engine.compiler import Hooks, plan_from_onnx
 from edgemm_exporters.tensorrt_engine.exporter import EngineExporter, rtx_exporter, tensorrt_exporter
@@ -227,8 +229,11 @@ def test_a_build_that_is_unavailable_says_why(devices, tmp_path: Path) -> None:
         )
 
 
-def test_the_gpu_question_is_answered_without_a_gpu() -> None:
-    assert isinstance(tensorrt_exporter().unavailable(_profile(87)), str)
+def test_the_gpu_question_goes_to_this_machine(devices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter_module, "is_installed", lambda module: True)
+    monkeypatch.setattr(gpu_module, "this_machine", lambda: Machine(gpus=(Gpu("Jetson Orin", 87),)))
+    assert tensorrt_exporter().unavailable(devices["jetson-orin-nano"]) == ""
+    assert "this machine has SM87" in tensorrt_exporter().unavailable(devices["jetson-agx-thor"])
 
 
 # ---- imitated modules: the attributes that each version has
@@ -522,10 +527,6 @@ def _header(size_bytes: int, bits: int, version: tuple[int, int] = (1, 7)) -> by
     header[24:26] = bytes(version)
     header[32:36] = bits.to_bytes(4, "little")
     return bytes(header)
-
-
-def _profile(capability: int) -> DeviceProfile:
-    return DeviceProfile("some", "Some GPU", "tensorrt", ("fp16",), capability)
 
 
 def _save(path: Path, nodes: list[onnx.NodeProto], data_type: int = TensorProto.FLOAT, shape=("batch", 4)) -> None:

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
+from edgemm.bundle.manifest import GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
 from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
@@ -162,8 +162,6 @@ def doubling_bundle(path: Path) -> Path:
         files = {"double": writer.add("graphs/double/model.onnx", content)}
         writer.finish(
             lambda records: Manifest(
-                format=FORMAT,
-                version=VERSION,
                 name=model.name,
                 inputs=model.inputs,
                 graphs={"double": GraphRecord(tuple(runner.inputs), tuple(runner.outputs))},

@@ -86,7 +86,6 @@ def test_what_is_not_there_says_how_to_make_it(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(version=99), "bundle version 99"),
         (lambda m: m.update(format="zip"), "format is 'zip'"),
         (lambda m: m.update(colour="red"), "unknown key 'colour'"),
         (lambda m: m.pop("nodes"), "'nodes' is missing"),

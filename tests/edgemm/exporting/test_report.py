@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from edgemm.bundle.manifest import FORMAT, VERSION, FileRecord, GraphRecord, Manifest, Planned, Variant
+from edgemm.bundle.manifest import FileRecord, GraphRecord, Manifest, Planned, Variant
 from edgemm.exporting.report import report_html
 from edgemm.model.edge import edges
 from edgemm.model.graph import Node, Output
@@ -55,8 +55,6 @@ def parsed(page):
 def manifest(word="plain", graph="net"):
     path, engine = f"graphs/{graph}/model.onnx", f"variants/x/{graph}.engine"
     return Manifest(
-        format=FORMAT,
-        version=VERSION,
         name=f"model {word}",
         inputs={"image": Image(8, 8), "audio": Audio(8000), "text": Text(16), "imu": Tensor((6,), modality=f"imu {word}")},
         graphs={graph: GraphRecord((), (), 12_345)},

@@ -322,7 +322,7 @@ def test_a_deciding_hook_that_raises_is_recorded_and_the_next_is_asked():
         class Deciding:
             @staticmethod
             @edgemm.hookimpl
-            def edgemm_detect_device(probe):
+            def edgemm_detect_device(machine):
                 if isinstance(answer, Exception):
                     raise answer
                 return answer
@@ -333,5 +333,5 @@ def test_a_deciding_hook_that_raises_is_recorded_and_the_next_is_asked():
     host.register(decides("rtx-4090"), "knows")
     host.register(decides(ValueError("no idea")), "fails")
     host.register(decides(None), "silent")
-    assert host.first_result("edgemm_detect_device", probe={}) == "rtx-4090"
+    assert host.first_result("edgemm_detect_device", machine=None) == "rtx-4090"
     assert [failure.plugin for failure in host.failures] == ["fails"]

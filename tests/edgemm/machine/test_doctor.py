@@ -19,6 +19,7 @@ from edgemm.machine.doctor import (
     look_from_outside,
     requirements_of_extras,
 )
+from edgemm.machine.machine import Gpu, L4t, Machine
 
 MODULE = sys.modules["edgemm.machine.doctor"]
 
@@ -41,6 +42,26 @@ def test_the_core_of_a_machine_that_runs_tests_works(report):
 def test_every_topic_is_there(report):
     topics = ["core", "extras", "machine", "engines", "cameras", "sound", "plugins", "disk"]
     assert list(dict.fromkeys(check.topic for check in report.checks)) == topics
+
+
+def test_board_release_and_gpus_are_told(monkeypatch):
+    gpus = (Gpu("Orin (nvgpu)", 87, "540.4.0"), Gpu("another", 89))
+    machine = Machine("aarch64", cores=6, memory_gb=7.4, board="NVIDIA Jetson Orin Nano", l4t=L4t(36, "4.3"), gpus=gpus)
+    monkeypatch.setattr(MODULE, "this_machine", lambda: machine)
+    told = [(check.name, check.detail) for check in MODULE._machine()]
+    assert told == [
+        ("processor", "aarch64, 6 cores, 7.4 GB memory"),
+        ("board", "NVIDIA Jetson Orin Nano, L4T 36.4.3"),
+        ("GPU", "Orin (nvgpu) (SM87), driver 540.4.0"),
+        ("GPU", "another (SM89)"),
+        ("device profile", "jetson-orin-nano"),
+    ]
+
+
+def test_a_machine_without_a_gpu_is_no_fault(monkeypatch):
+    monkeypatch.setattr(MODULE, "this_machine", Machine)
+    (gpu,) = [check for check in MODULE._machine() if check.name == "GPU"]
+    assert (gpu.state, gpu.detail.partition(":")[0]) == (NOTE, "no NVIDIA driver answers")
 
 
 def test_what_is_missing_has_a_remedy(report):

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import edgemm
-from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
+from edgemm.bundle.manifest import GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
 from edgemm.errors import UsageError
 from edgemm.model.edge import edges
@@ -76,7 +76,7 @@ def bundle(tmp_path):
         files = {name: writer.add(f"graphs/{name}/model.onnx", content) for name, content in graphs.items()}
         writer.finish(
             lambda records: Manifest(
-                FORMAT, VERSION, "three", INPUTS,
+                "three", INPUTS,
                 {n: GraphRecord(tuple(r.inputs), tuple(r.outputs)) for n, r in runners.items()},
                 model.nodes, model.outputs,
                 {"cpu.onnxruntime.fp32": Variant("cpu", "onnxruntime", "1", "fp32", files)}, records,

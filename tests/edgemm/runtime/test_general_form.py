@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import edgemm
-from edgemm.bundle.manifest import FORMAT, VERSION, GraphRecord, Manifest, Variant
+from edgemm.bundle.manifest import GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
 from edgemm.model.edge import Edge, edges
 from edgemm.model.graph import ModelGraph, Node, Output
@@ -48,7 +48,7 @@ def bundle(path, model, graphs):
         files = {name: writer.add(f"graphs/{name}/model.onnx", content) for name, content in graphs.items()}
         writer.finish(
             lambda records: Manifest(
-                FORMAT, VERSION, model.name, model.inputs,
+                model.name, model.inputs,
                 {n: GraphRecord(tuple(r.inputs), tuple(r.outputs)) for n, r in runners.items()},
                 model.nodes, model.outputs, {"cpu.onnxruntime.fp32": Variant("cpu", "onnxruntime", "1", "fp32", files)}, records,
             )
@@ -232,7 +232,7 @@ def test_an_onnx_with_other_tensors_than_the_manifest_says_is_refused(tmp_path):
         wrong = tuple(OnnxRuntimeRunner(binary("Add", "x", "b"), "g").inputs)
         writer.finish(
             lambda records: Manifest(
-                FORMAT, VERSION, "m", model.inputs, {"g": GraphRecord(wrong, ())}, model.nodes, model.outputs,
+                "m", model.inputs, {"g": GraphRecord(wrong, ())}, model.nodes, model.outputs,
                 {"cpu.onnxruntime.fp32": Variant("cpu", "onnxruntime", "1", "fp32", files)}, records,
             )
         )  # fmt: skip

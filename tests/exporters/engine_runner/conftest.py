@@ -66,6 +66,7 @@ class Gpu:
         self.fail = {}  # function -> code or answer, once
         self.skip = {}  # function -> calls that succeed before
         self.shape_calls = 0
+        self.capabilities = (75, 89)  # of this process's GPUs, as CUDA numbers them
 
     def wrong(self, what):
         self.violations.append(what)
@@ -129,6 +130,8 @@ class CudaRuntime(ModuleType):
 
     cudaHostAllocDefault, cudaStreamNonBlocking, cudaEventDisableTiming = 0, 1, 2
     cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
+    cudaDeviceAttr = SimpleNamespace(cudaDevAttrComputeCapabilityMajor=75, cudaDevAttrComputeCapabilityMinor=76)
+    without_context = ("cudaSetDevice", "cudaGetDeviceCount", "cudaDeviceGetAttribute")
 
     def __init__(self, gpu):
         super().__init__("cuda.bindings.runtime")
@@ -144,7 +147,7 @@ class CudaRuntime(ModuleType):
             if code in STICKY:
                 gpu.dead, gpu.told = code, True
             return (Code(code), None)
-        if name != "cudaSetDevice":
+        if name not in self.without_context:
             gpu.check_thread(name)
         answer = getattr(self, f"_{name}")(*arguments)
         return (Code(0),) if answer is None else (Code(0), answer)
@@ -159,6 +162,12 @@ class CudaRuntime(ModuleType):
 
     def cudaMemGetInfo(self):
         return (Code(0), 3 << 20, 8 << 20)
+
+    def _cudaGetDeviceCount(self):
+        return len(self.gpu.capabilities)
+
+    def _cudaDeviceGetAttribute(self, attribute, index):
+        return divmod(self.gpu.capabilities[index], 10)[attribute - 75]
 
     def _cudaSetDevice(self, index):
         self.gpu.threads[threading.get_ident()] = index
@@ -551,7 +560,7 @@ class Machine:
             ("cuda.bindings.runtime", self.cuda), ("tensorrt_rtx", self.rtx), ("tensorrt", self.trt),
         ):  # fmt: skip
             monkeypatch.setitem(sys.modules, name, module)
-        self.capabilities = (75, 89)
+        self.capabilities = (75, 89)  # as the driver lists them
         opening = "edgemm_exporters.tensorrt_engine.runner.opening"
         monkeypatch.setattr(f"{opening}.compute_capabilities", lambda: self.capabilities)
 

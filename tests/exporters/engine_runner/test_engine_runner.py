@@ -203,7 +203,7 @@ def test_wrong_input_is_refused_before_the_gpu_sees_it(machine, runner, change, 
 # ---- failures
 
 
-CUDA_AT_LOAD = ("cudaSetDevice", "cudaFree", "cudaMalloc", "cudaHostAlloc", "cudaStreamCreateWithFlags",
+CUDA_AT_LOAD = ("cudaGetDeviceCount", "cudaDeviceGetAttribute", "cudaSetDevice", "cudaFree", "cudaMalloc", "cudaHostAlloc", "cudaStreamCreateWithFlags",
                 "cudaEventCreateWithFlags", "cudaMemcpyAsync", "cudaEventRecord", "cudaEventSynchronize",
                 "cudaStreamSynchronize")  # fmt: skip
 
@@ -215,7 +215,8 @@ def test_any_cuda_call_that_fails_while_loading_is_told_and_leaves_nothing(machi
     opened.close()
     assert count
     for skip in range(count):
-        opening.cuda_device.cache_clear()  # as in a new process
+        opening.cuda_index.cache_clear()  # as in a new process
+        opening.cuda_device.cache_clear()
         machine.gpu.fail[function], machine.gpu.skip[function] = 999, skip
         with pytest.raises(EngineError, match=f"{function} failed.*\n.*error number 999") as caught:
             open_sums()
@@ -437,8 +438,9 @@ def test_what_is_missing_is_said_before_anything_is_loaded(machine, monkeypatch,
     assert machine.gpu.calls == []
 
 
-def test_an_old_driver_is_said(machine):
-    machine.gpu.fail["cudaSetDevice"] = 35
+@pytest.mark.parametrize("function", ["cudaGetDeviceCount", "cudaSetDevice"])
+def test_an_old_driver_is_said(machine, function):
+    machine.gpu.fail[function] = 35
     with pytest.raises(MissingDependencyError, match="NVIDIA driver is older"):
         open_sums()
 
@@ -456,10 +458,19 @@ def test_engines_of_another_tensorrt_are_refused_and_of_another_rtx_left_to_it(m
     open_sums(RTX).close()
 
 
-def test_the_gpu_that_the_engine_is_for_is_used(machine):
-    machine.capabilities = (75, 89, 89)
+def test_the_gpu_that_the_engine_is_for_is_used_by_cudas_number(machine):
+    machine.capabilities = (89, 75, 89)
+    machine.gpu.capabilities = (75, 86, 89, 89)
     open_sums().close()
-    assert set(machine.gpu.threads.values()) == {1}
+    assert set(machine.gpu.threads.values()) == {2}
+
+
+def test_a_gpu_that_cuda_hides_from_this_process_is_said(machine):
+    machine.gpu.capabilities = (75,)
+    with pytest.raises(
+        BundleError, match=r"built for SM89, and CUDA shows this process SM75; see CUDA_VISIBLE_DEVICES"
+    ):
+        open_sums()
 
 
 # ---- compiled kernels

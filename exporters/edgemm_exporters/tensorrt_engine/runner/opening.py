@@ -11,7 +11,7 @@ from edgemm.errors import BundleError, EdgeMMError, MissingDependencyError
 from edgemm.host.interfaces import RunnerFit
 from edgemm.host.optional import require
 from edgemm_exporters.tensorrt_engine.compiler import OLDEST_VERSION, version_of
-from edgemm_exporters.tensorrt_engine.gpu import compute_capabilities
+from edgemm_exporters.tensorrt_engine.gpu import compute_capabilities, cuda_index
 from edgemm_exporters.tensorrt_engine.runner.device import cuda_device
 from edgemm_exporters.tensorrt_engine.runner.kernel_cache import KernelCache, user_folder
 from edgemm_exporters.tensorrt_engine.runner.runner import EngineRunner
@@ -34,13 +34,13 @@ def open_engine(content: bytes, options: Mapping[str, Any]) -> EngineRunner:
         EngineError: it could not be loaded.
     """
     variant: Variant = options["variant"]
-    trt, rt, index = _requirements(variant)
+    trt, rt = _requirements(variant)
     folder = user_folder() if variant.backend == _RTX else None
     cache = KernelCache(content, trt.__version__, folder) if folder else None
     return EngineRunner(
         content,
         trt=trt,
-        device=cuda_device(rt, index),
+        device=cuda_device(rt, cuda_index(rt, variant.compute_capability)),
         graph=options["graph"],
         record=options.get("record"),
         cache=cache,
@@ -50,24 +50,24 @@ def open_engine(content: bytes, options: Mapping[str, Any]) -> EngineRunner:
 def fit(variant: Variant) -> RunnerFit:
     """Whether this machine could run a variant's engines; loads none."""
     try:
-        trt, _, _ = _requirements(variant)
+        trt, _ = _requirements(variant)
     except EdgeMMError as error:
         return RunnerFit(problem=str(error).splitlines()[0])
     return RunnerFit(exact=trt.__version__ == variant.backend_version)
 
 
-def _requirements(variant: Variant) -> tuple[ModuleType, ModuleType, int]:
-    """The TensorRT module, `cuda.bindings.runtime`, and which GPU."""
+def _requirements(variant: Variant) -> tuple[ModuleType, ModuleType]:
+    """The TensorRT module and `cuda.bindings.runtime`, on a machine that has the GPU."""
     if variant.backend not in _EXTRAS:
         raise BundleError(f"engines of '{variant.backend}' are not known; known: {', '.join(_EXTRAS)}")
-    index = _gpu(variant)
+    _check_gpu(variant)
     trt = require(variant.backend, _EXTRAS[variant.backend], "running engines")
     rt = require("cuda.bindings.runtime", "cuda", "running engines")
     _check_version(trt, variant)
-    return trt, rt, index
+    return trt, rt
 
 
-def _gpu(variant: Variant) -> int:
+def _check_gpu(variant: Variant) -> None:
     capabilities = compute_capabilities()
     if not capabilities:
         raise MissingDependencyError(
@@ -78,7 +78,6 @@ def _gpu(variant: Variant) -> int:
         raise BundleError(
             f"these engines were built for SM{variant.compute_capability} ({variant.device}), and this machine's GPU is {here}; {_REBUILD}"
         )
-    return capabilities.index(variant.compute_capability)
 
 
 def _check_version(trt: ModuleType, variant: Variant) -> None:
