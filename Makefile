@@ -9,6 +9,8 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 SOURCES := edgemm plugins exporters devices tests
+DESK := plugins/digit_desk
+DECLARED := .venv/pyvenv.cfg pyproject.toml $(DESK)/pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -46,17 +48,18 @@ bench: .venv/.test  ## run the benchmarks, each measured beside what it is compa
 	@set -e; for file in tests/benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
 
 data: .venv/.test  ## prepare the reference model's training data
-	$(BIN)/python -m edgemm_plugins.digit_desk.prepare $(ARGS)
+	$(BIN)/python -m edgemm_digit_desk.prepare $(ARGS)
 
 clean:  ## remove what was built, and caches; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .mutants
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# $(call install,extras): TensorRT-RTX's wheels exist for few platforms, so what cannot have them goes without.
+# $(call install,extras,extras of the reference model): TensorRT-RTX's wheels exist for few platforms, so what cannot have them goes
+# without.
 define install
-	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(1),tensorrt-rtx]' || { \
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(1),tensorrt-rtx]' -e '$(DESK)$(2)' || { \
 	  echo "TensorRT-RTX cannot be installed here: its engines are skipped."; \
-	  $(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(1)]'; }
+	  $(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(1)]' -e '$(DESK)$(2)'; }
 endef
 
 .venv/pyvenv.cfg:
@@ -66,14 +69,14 @@ endef
 	@$(PYTHON) -m venv .venv || { \
 	  rm -f $@; echo "the venv module is incomplete; on Debian and Ubuntu: apt-get install python3-venv"; exit 3; }
 
-.venv/.demo: .venv/pyvenv.cfg pyproject.toml constraints.txt
+.venv/.demo: $(DECLARED)
 	@echo "installing EdgeMM with what the demo needs (PyTorch, ONNX, PyAV; a few minutes the first time)"
 	$(call install,media$(,)export)
 	@touch $@
 
-.venv/.test: .venv/pyvenv.cfg pyproject.toml constraints.txt
+.venv/.test: $(DECLARED)
 	@echo "installing EdgeMM with everything that its tests need (a few minutes the first time)"
-	$(call install,all$(,)dev)
+	$(call install,all$(,)dev,[dev])
 	@touch $@ .venv/.demo
 
 .venv/.mutants: .venv/.test

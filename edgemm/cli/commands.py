@@ -7,9 +7,10 @@ import importlib
 from collections.abc import Iterator
 from typing import Protocol, cast
 
-from edgemm.errors import UnknownNameError
+from edgemm.errors import MissingDependencyError, UnknownNameError
 
-PLUGIN = ""  # a command that our own plugins bring; listed here because listing must not discover plugins
+PLUGIN = ""  # a command of the reference model, a distribution of its own; listed here because listing must not discover plugins
+REFERENCE_MODEL = "edgemm-digit-desk"
 COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("what this machine can do, and what to install for the rest", "edgemm.cli.doctor"),
     "plugins": ("everything that plugins provide, and which of them are broken", "edgemm.cli.plugins"),
@@ -41,6 +42,7 @@ def find_command(name: str) -> Command:
     """The command of that name: ours, else a plugin's. Plugins are discovered only for a name that is not ours.
 
     Raises:
+        MissingDependencyError: it comes with the reference model, which is not installed or not usable.
         UnknownNameError: lists all commands and suggests the nearest.
     """
     if COMMANDS.get(name, ("", PLUGIN))[1] != PLUGIN:
@@ -51,7 +53,22 @@ def find_command(name: str) -> Command:
     host = default_host()
     if name in host.entries(CommandEntry):
         return cast(Command, host.load(CommandEntry, name))
+    if name in COMMANDS:
+        raise MissingDependencyError(_without_reference_model(name))
     raise UnknownNameError("command", name, {*COMMANDS, *host.entries(CommandEntry)}, "see 'edgemm --help'")
+
+
+def _without_reference_model(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = f"{REFERENCE_MODEL} {version(REFERENCE_MODEL)}"
+    except PackageNotFoundError:
+        return (
+            f"'edgemm {name}' needs the reference model, a distribution of its own: pip install {REFERENCE_MODEL}\n"
+            "  in a checkout of EdgeMM: pip install ./plugins/digit_desk"
+        )
+    return f"'edgemm {name}' needs the reference model; {found} is installed, but its plugin is not in use: see 'edgemm plugins'"
 
 
 def overview() -> Iterator[str]:

@@ -23,16 +23,10 @@ from edgemm.machine.probe import detect_device, this_machine
 
 OK, NOTE, MISSING, BROKEN = "ok", "note", "missing", "broken"
 CORE = ("numpy", "onnxruntime", "pydantic", "pluggy")
-IMPORT_NAMES = {
-    "tensorrt-rtx-cu13": "tensorrt_rtx",
-    "espeakng-loader": "espeakng_loader",
-    "cuda-python": "cuda",
-    "nvidia-ml-py": "pynvml",
-}
+IMPORT_NAMES = {"tensorrt-rtx-cu13": "tensorrt_rtx", "cuda-python": "cuda", "nvidia-ml-py": "pynvml"}
 WHAT_FOR = {
     "media": "cameras, microphones, media files and the live view",
     "export": "making bundles from PyTorch models",
-    "train": "training the reference model",
     "tensorrt-rtx": "engines for desktop RTX cards",
     "tensorrt": "engines for this machine's GPU",
     "cuda": "running engines",

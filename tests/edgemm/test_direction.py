@@ -18,7 +18,7 @@ PACKAGES = {
     "edgemm_exporters": ROOT / "exporters",
     "edgemm_devices": ROOT / "devices",
 }
-OUTSIDE = ("edgemm_plugins", "edgemm_exporters", "edgemm_devices")
+OUTSIDE = ("edgemm_plugins", "edgemm_exporters", "edgemm_devices", "edgemm_digit_desk")
 TORCH_SIDE = (
     "torch",
     "onnx",

@@ -26,7 +26,7 @@ def test_import_edgemm_loads_nothing_heavy():
 
 
 def test_a_plugin_module_needs_no_array_library():
-    names = ("vision", "audio", "text", "fusion", "heads", "sources", "sinks", "digit_desk")
+    names = ("vision", "audio", "text", "fusion", "heads", "sources", "sinks")
     code = "\n".join(f"import edgemm_plugins.{name}" for name in names)
     code += "\nimport edgemm_exporters.onnxruntime_quant, edgemm_exporters.tensorrt_engine, edgemm_devices"
     assert imported(code) & {*CORE, *TORCH_SIDE, *MEDIA, *ENGINES} == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import signal
 import subprocess
@@ -13,11 +14,13 @@ import pytest
 import edgemm
 from edgemm.cli import commands
 from edgemm.cli import main as main_module
-from edgemm.cli.commands import COMMANDS
+from edgemm.cli.commands import COMMANDS, PLUGIN
 from edgemm.cli.main import main
 from edgemm.errors import BundleError, CheckpointError, EdgeMMError, MissingDependencyError, UsageError
 from edgemm.host import plugin_host as host_module
 from edgemm.host.plugin_host import PluginHost
+
+OURS = [name for name, (_, module) in COMMANDS.items() if module != PLUGIN]
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"edgemm {edgemm.__version__}\n"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", OURS)
 def test_help_of_every_command_teaches(name, capsys):
     assert main([name, "--help"]) == 0
     out = capsys.readouterr().out
@@ -72,7 +75,7 @@ def test_help_of_every_command_teaches(name, capsys):
     assert f"edgemm {name}" in out.split("examples:")[1]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", OURS)
 def test_a_wrong_option_is_wrong_usage(name, capsys):
     assert main([name, "--no-such-option"]) == 2
     assert "usage: edgemm" in capsys.readouterr().err
@@ -187,6 +190,36 @@ def test_a_plugin_adds_a_command(monkeypatch, capsys):
     assert ran == ["clip.mp4"]
     assert main(["count-frame"]) == 2
     assert "did you mean 'count-frames'?" in capsys.readouterr().err
+
+
+def metadata_version(monkeypatch, found):
+    def version(distribution):
+        assert distribution == "edgemm-digit-desk"
+        if found is None:
+            raise importlib.metadata.PackageNotFoundError
+        return found
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+
+
+@pytest.mark.parametrize("words", [["demo"], ["demo", "--help"], ["demo", "--fast"]])
+def test_without_the_reference_model_the_demo_says_what_to_install(words, monkeypatch, capsys):
+    monkeypatch.setattr(host_module, "default_host", lambda: PluginHost(only=[]))
+    metadata_version(monkeypatch, None)
+    assert main(words) == 3
+    assert capsys.readouterr().err == (
+        "edgemm: 'edgemm demo' needs the reference model, a distribution of its own: pip install edgemm-digit-desk\n"
+        "  in a checkout of EdgeMM: pip install ./plugins/digit_desk\n"
+    )
+
+
+def test_a_reference_model_that_is_installed_but_not_in_use_is_not_to_be_installed_again(monkeypatch, capsys):
+    monkeypatch.setattr(host_module, "default_host", lambda: PluginHost(only=[]))
+    metadata_version(monkeypatch, "0.1.0")
+    assert main(["demo"]) == 3
+    err = capsys.readouterr().err
+    assert "edgemm-digit-desk 0.1.0 is installed, but its plugin is not in use: see 'edgemm plugins'" in err
+    assert "pip install" not in err
 
 
 def test_our_own_commands_need_no_plugin(monkeypatch):

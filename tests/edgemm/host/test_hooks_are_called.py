@@ -95,7 +95,7 @@ SPEC = """
 [model]
 name = "every"
 [inputs.image]
-modality = "image"
+kind = "image"
 height = 16
 width = 16
 [encoders.image]

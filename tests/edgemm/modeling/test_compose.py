@@ -19,7 +19,7 @@ SPEC = """
 name = "small"
 width = 24
 [inputs.image]
-modality = "image"
+kind = "image"
 height = 2
 width = 2
 [encoders.image]

@@ -13,10 +13,12 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
-from edgemm.inputs.declarations import Audio, Image, Text
 
 from edgemm.host.interfaces import Packet
 from edgemm.streaming.outlets import Outlet
+from edgemm_plugins.inputs.audio import Audio
+from edgemm_plugins.inputs.image import Image
+from edgemm_plugins.inputs.text import Text
 
 MS = 1_000_000
 PATIENCE_S = float(os.environ.get("EDGEMM_PATIENCE_S", "10"))  # only waited for by a test that is about to fail

@@ -7,12 +7,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from edgemm.inputs.declarations import Audio, Image, Text
 
 import edgemm
 from edgemm.errors import SourceError, UnknownNameError, UsageError
 from edgemm.host.plugin_host import PluginHost
 from edgemm.streaming.sources import sources_from_inputs
+from edgemm_plugins.inputs.audio import Audio
+from edgemm_plugins.inputs.image import Image
+from edgemm_plugins.inputs.text import Text
 
 SPECS = {"image": Image(2, 2), "rear": Image(2, 2), "audio": Audio(1000, 100, 20), "text": Text(8)}
 
