@@ -49,7 +49,7 @@ def test_every_other_card_gets_an_engine(bundle, tmp_path, card, graph, precisio
     assert target.stat().st_size == record.engine_bytes > 10_000
 
 
-def test_no_desktop_card_is_left_out(bundle):
+def test_no_desktop_card_is_left_out():
     host = default_host()
     desktop = {name for name in host.entries(DeviceEntry) if find_device(host, name).backend == "tensorrt_rtx"}
     assert {card for card, _, _ in OTHER_CARDS} | {"rtx-4090"} == desktop
