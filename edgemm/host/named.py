@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from dataclasses import is_dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -46,12 +47,14 @@ def class_of_kind(role: str, name: str, provider: Provider | None = None) -> typ
     if not reference and provider is not None:
         reference = _from_distribution(role, name, provider)
     if reference:
-        found: type[Any] = pkgutil.resolve_name(reference)
-        return found
-    from edgemm.host.plugin_host import ENTRY_KINDS, default_host
+        found: Any = pkgutil.resolve_name(reference)
+    else:
+        from edgemm.host.plugin_host import ENTRY_KINDS, default_host
 
-    loaded: type[Any] = default_host().load(ENTRY_KINDS[role].record, name)
-    return loaded
+        found = default_host().load(ENTRY_KINDS[role].record, name)
+    if not isinstance(found, type) or not is_dataclass(found):
+        raise PluginError(f"{role} kind '{name}': its factory must be a frozen dataclass, got {found!r}")
+    return found
 
 
 def provider_of(role: str, name: str) -> Provider | None:

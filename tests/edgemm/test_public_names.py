@@ -11,8 +11,9 @@ import pytest
 import edgemm
 
 NAMES = [
-    "AdapterEntry",
+    "Array",
     "Audio",
+    "Classes",
     "CommandEntry",
     "DeviceEntry",
     "EdgeMMError",
@@ -22,8 +23,12 @@ NAMES = [
     "HeadEntry",
     "Image",
     "Inbox",
+    "InputEntry",
+    "InputKind",
     "ObserverEntry",
     "Option",
+    "OutputEntry",
+    "OutputKind",
     "Packet",
     "QuantizerEntry",
     "RunnerEntry",

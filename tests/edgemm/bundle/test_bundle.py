@@ -91,7 +91,7 @@ def test_what_is_not_there_says_how_to_make_it(tmp_path):
         (lambda m: m.pop("nodes"), "'nodes' is missing"),
         (lambda m: m.update(name=3), r"manifest\.json\.name: expected str"),
         (lambda m: m["inputs"]["image"].update(height="tall"), "height must be a whole number"),
-        (lambda m: m["nodes"][0].update(runs="until(eos)"), "reserved for decoder loops"),
+        (lambda m: m["nodes"][0].update(trigger="until(eos)"), "unknown output that stops node"),
         (lambda m: m["nodes"][0].update(graph="gone"), "lacks graph 'gone'"),
         (lambda m: m["nodes"][3]["reads"].update(image_tokens="image.depth"), "unknown output of 'image'"),
         (
@@ -187,5 +187,5 @@ def test_results_do_not_depend_on_the_form_of_the_bundle(three_inputs):
     scores = []
     for zipped in (False, True):
         with edgemm.open(three_inputs(zipped=zipped)) as model:
-            scores.append(model.infer(image=frame).outputs["answer"].scores.tolist())
+            scores.append(model.infer(image=frame).outputs["answer"].tolist())
     assert scores[0] == scores[1]

@@ -16,43 +16,6 @@ from edgemm.errors import BundleError, UsageError
 
 NEWER = {"version": VERSION + 2, "reads_from": VERSION, "written_by": "edgemm 9.1.0"}
 
-# as version 1 wrote it: no reads_from, no written_by
-VERSION_1 = """
-{
- "format": "edgemm-bundle",
- "version": 1,
- "name": "one",
- "inputs": {
-  "a": {"modality": "tensor", "shape": [3], "dtype": "float32", "adapter": "tensor", "options": {}},
-  "b": {"modality": "tensor", "shape": [3], "dtype": "float32", "adapter": "tensor", "options": {}}
- },
- "graphs": {"net": {
-  "inputs": [
-   {"name": "a", "dtype": "float32", "shape": ["batch", 3]},
-   {"name": "b", "dtype": "float32", "shape": ["batch", 3]}
-  ],
-  "outputs": [{"name": "answer", "dtype": "float32", "shape": ["batch", 3]}],
-  "parameters": 0
- }},
- "nodes": [{
-  "name": "net", "graph": "net", "reads": {"a": "input.a", "b": "input.b"}, "outputs": ["answer"], "role": "node",
-  "runs": "arrival", "policy": "latest", "members": [], "presence": "", "age": "", "state": {}, "usable": "",
-  "hold": false, "stale_after_ms": 1000.0, "valid_for_ms": 0.0
- }],
- "outputs": {"answer": {"edge": "net.answer", "labels": ["x", "y", "z"]}},
- "variants": {"cpu.onnxruntime.fp32": {
-  "device": "cpu", "backend": "onnxruntime", "backend_version": "1", "precision": "fp32",
-  "files": {"net": "graphs/net/model.onnx"}, "sources": {}, "compute_capability": 0, "build": {}
- }},
- "files": {"graphs/net/model.onnx": FILE},
- "vectors": "",
- "parity": {},
- "calibration": {},
- "planned": {},
- "provenance": {}
-}
-"""
-
 
 def write_manifest(path, text):
     (path / "manifest.json").write_text(text)
@@ -79,20 +42,17 @@ def test_what_is_written_says_its_version_and_who_reads_it(one_node):
     assert value["written_by"] == f"edgemm {edgemm.__version__}"
 
 
-@pytest.fixture
-def version_1(one_node):
-    record = json.loads((one_node / "manifest.json").read_text())["files"]["graphs/net/model.onnx"]
-    write_manifest(one_node, VERSION_1.replace("FILE", json.dumps(record)))
-    return one_node
+def test_an_old_bundle_is_refused_with_what_to_do(one_node):
+    change(one_node, {"version": 1, "reads_from": 1})
+    with pytest.raises(
+        BundleError, match=r"bundle version 1; edgemm .* reads version 2 and later\. Export the model again"
+    ):
+        edgemm.open(one_node)
 
 
-def test_a_bundle_of_version_1_opens(version_1):
-    assert Bundle(version_1).manifest.version == 1
-    assert label(version_1) == "y"
-
-
-def test_an_old_manifest_that_is_written_anew_is_of_this_version(version_1):
-    anew = json_from_manifest(Bundle(version_1).manifest)
+def test_a_manifest_that_is_written_anew_is_of_this_version(one_node):
+    change(one_node, NEWER)
+    anew = json_from_manifest(Bundle(one_node).manifest)
     assert (anew["version"], anew["reads_from"], anew["written_by"]) == (VERSION, READS_FROM, WRITTEN_BY)
 
 

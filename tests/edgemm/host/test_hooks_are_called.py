@@ -23,18 +23,21 @@ from edgemm.cli.main import main
 from edgemm.errors import EdgeMMError
 from edgemm.host import hookspecs
 from edgemm.host.interfaces import Packet
+from edgemm.host.named import class_of_kind
 from edgemm.host.plugin_host import ENTRY_KINDS, default_host
+from edgemm.model.spec import spec_from_text
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("edgemm_")]
 PLUGIN = '''
 """Implements every hook; each entry is called "every", and so is what it takes."""
-from edgemm import hookimpl
+from dataclasses import dataclass
+
+from edgemm import InputKind, OutputKind, hookimpl
 from edgemm.errors import EdgeMMError
 from edgemm.host.plugin_host import ENTRY_KINDS
 
 called, reached = [], []
 FIELDS = {
-    "adapter": {"modality": "every"},
     "source": {"schemes": ("every",)},
     "exporter": {"backend": "every"},
     "quantizer": {"backend": "onnxruntime", "precisions": ("fp16",)},
@@ -85,8 +88,17 @@ class run_command:
 make_command = run_command
 
 
+def declaration(kind, base):
+    """What an input's or output's factory names is a declaration."""
+    return dataclass(frozen=True)(type("Every", (base,), {"kind": "every", "__post_init__": factory(kind)}))
+
+
+make_input = declaration("input", InputKind)
+make_output = declaration("output", OutputKind)
+
+
 @hookimpl
-def edgemm_detect_device(probe):
+def edgemm_detect_device(machine):
     called.append("edgemm_detect_device")
     return "every"
 '''
@@ -135,6 +147,7 @@ def every(tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text("[edgemm]\nevery = every_hook\n")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     default_host.cache_clear()
+    class_of_kind.cache_clear()
     assert default_host().failures == []
     yield importlib.import_module("every_hook")
     default_host.cache_clear()
@@ -156,8 +169,11 @@ class Paths:
     def edgemm_heads(self):
         self._compose(head="every")
 
-    def edgemm_adapters(self):
-        self._export("cpu", edgemm.Tensor((3,), adapter="every"), calibration=[{"x": np.zeros(3)}])
+    def edgemm_inputs(self):
+        spec_from_text(SPEC.replace('kind = "image"\nheight = 16\nwidth = 16', 'kind = "every"').format(**OURS))
+
+    def edgemm_outputs(self):
+        spec_from_text(SPEC.replace("[training]", '[heads.answer.output]\nkind = "every"\n[training]').format(**OURS))
 
     def edgemm_tasks(self):
         (self._folder / "model.toml").write_text(SPEC.format(**OURS))
@@ -199,14 +215,13 @@ class Paths:
             list(stream)
 
     def _compose(self, **parts):
-        from edgemm.model.spec import spec_from_text
         from edgemm.modeling.compose import compose
 
         compose(spec_from_text(SPEC.format(**OURS | parts)))
 
-    def _export(self, device, taken=edgemm.Tensor((3,)), calibration=None):
-        model = edgemm.wrap(nn.Linear(3, 2), {"x": taken})
-        edgemm.export(model, self._folder / "out.edgemm", device=device, calibration=calibration)
+    def _export(self, device):
+        model = edgemm.wrap(nn.Linear(3, 2), {"x": edgemm.Tensor((3,))})
+        edgemm.export(model, self._folder / "out.edgemm", device=device)
 
 
 @pytest.mark.parametrize("hook", HOOKS)

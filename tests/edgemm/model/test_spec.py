@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgemm.errors import EdgeMMError, SpecError
+from edgemm.model.edge import edges
 from edgemm.model.spec import graph_from_spec, line_of, spec_from_file, spec_from_text
 
 GOOD = """
@@ -42,8 +43,8 @@ def test_the_easy_profile_compiles_to_nodes():
     graph = graph_from_spec(spec_from_text(GOOD))
     assert [node.name for node in graph.nodes] == ["image", "audio", "fusion"]
     audio, fusion = graph.node("audio"), graph.node("fusion")
-    assert (str(audio.runs), audio.hold, audio.valid_for_ms, audio.usable) == ("hop", True, 4000, "valid")
-    assert (str(fusion.runs), fusion.members, fusion.presence, fusion.age) == (
+    assert (str(audio.trigger), audio.hold, audio.valid_for_ms, audio.usable) == ("arrival", True, 4000, "valid")
+    assert (str(fusion.trigger), fusion.members, fusion.presence, fusion.age) == (
         "tick(10)",
         ("image", "audio"),
         "presence",
@@ -69,7 +70,7 @@ def test_a_node_reads_other_edges():
     )
     graph = graph_from_spec(spec_from_text(text))
     assert [node.name for node in graph.nodes] == ["audio", "image", "fusion"]
-    assert graph.node("image").reads == {"x": "input.image", "context": "audio.tokens"}
+    assert graph.node("image").reads == edges(x="input.image", context="audio.tokens")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_a_node_reads_other_edges():
         ('kind = "audio"', 'kind = "audio"\nrate = 3', r"line 13: inputs\.audio: unknown key 'rate'"),
         ("[encoders.audio]", "[encoders.sound]", r"line 18: encoders\.sound: there is no \[inputs\.sound\]"),
         ("tick(10)", "tik(10)", "did you mean 'tick"),
-        ("tick(10)", "until(done)", "reserved for decoder loops"),
+        ("tick(10)", "until(done)", "unknown output that stops node 'fusion': 'done'"),
         ("tick(10)", "tick(0)", r"line 24: fusion\.run\.when: tick\(hz\) needs a rate above 0"),
         ("hold = true", 'policy = "reference(x)"', r"line 20: encoders\.audio\.run\.policy: write reference"),
         ("hold = true", "hodl = true", "did you mean 'hold'"),

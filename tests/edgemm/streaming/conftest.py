@@ -138,6 +138,7 @@ class FakeLive:
 
     def __init__(self, tick_ms, on_push):
         self.pushed, self.ended, self.late = [], {}, Counter()
+        self.running, self.failing = (), {}
         self.due_ns = None
         self._tick_ns = tick_ms * MS if tick_ms else 0
         self._on_push = on_push
@@ -169,7 +170,8 @@ class FakeModel:
         self.scheduler = FakeLive(tick_ms, on_push)
         self.closed = 0
 
-    def live(self):
+    def live(self, *, on_failure):
+        self.scheduler.on_failure = on_failure
         return self.scheduler
 
     def close(self):

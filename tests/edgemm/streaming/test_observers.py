@@ -104,7 +104,7 @@ def run(path, sources=("image",), **options):
     made = {"image": Recorded(), "text": Dead()}
     inputs = {name: made[name] for name in sources}
     with edgemm.stream(path, inputs, realtime=False, allow_missing=True, **options) as stream:
-        results = [round(float(r.outputs["answer"].scores[0])) for r in stream]
+        results = [round(float(r.outputs["answer"][0])) for r in stream]
     return stream, results
 
 

@@ -32,7 +32,7 @@ class Shelf:
         made.append(self)
 
     def write(self, result):
-        self.written.append(round(float(result.outputs["answer"].scores[0])))
+        self.written.append(round(float(result.outputs["answer"][0])))
         if len(self.written) > self.options["depth"]:
             raise SinkError("the shelf is full")
 

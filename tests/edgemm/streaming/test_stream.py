@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import edgemm
-from edgemm.errors import EdgeMMError, SourceError, UnknownNameError, UsageError
+from edgemm.errors import SourceError, UnknownNameError, UsageError
 from edgemm.streaming.interfaces import Observer
 from edgemm.streaming.stream import Stream
 
@@ -102,12 +102,47 @@ def test_a_source_that_may_not_be_missing_is_raised(three_inputs, script):
         list(results)
 
 
-def test_a_wrong_frame_ends_the_stream_with_its_reason(three_inputs, script):
-    with (
-        pytest.raises(EdgeMMError, match="expected a frame"),
-        edgemm.stream(three_inputs(), {"image": script((0, "image", np.zeros(3)))}, realtime=False) as results,
-    ):
-        list(results)
+def test_a_value_that_does_not_fit_is_dropped_counted_and_told_and_the_stream_goes_on(three_inputs, script):
+    class Listener(Observer):
+        def on_drop(self, input, cause):
+            told.append((input, cause))
+
+        def on_error(self, where, error):
+            told.append((where, str(error)))
+
+    told = []
+    source = script((0, "image", frame(1)), (10, "image", np.zeros(3)), (20, "image", None), (30, "image", frame(2)))
+    with edgemm.stream(three_inputs(), {"image": source}, observer=Listener(), realtime=False) as results:
+        assert answers(results) == [1, 2]
+    assert results.drops == {"image": 2}
+    assert [word for word in told if "fit" in word[1]] == [("image", "does not fit")] * 2
+    assert any("expected a frame" in words and "got float64 [3]" in words for _, words in told)
+
+
+def test_a_failing_node_is_told_and_the_stream_goes_on(three_inputs, script, monkeypatch):
+    class Broken:
+        def __init__(self, runner):
+            self.inputs, self.outputs = runner.inputs, runner.outputs
+
+        def run(self, feeds):
+            raise RuntimeError("out of memory")
+
+        def close(self):
+            pass
+
+    class Listener(Observer):
+        def on_error(self, where, error):
+            told.append((where, str(error)))
+
+    told = []
+    source = script((0, "image", frame(1)), (10, "text", "\x08"))
+    with edgemm.open(three_inputs()) as model:
+        model.runners["image"] = Broken(model.runners["image"])
+        inputs = {"image": source, "text": source}
+        with edgemm.stream(model, inputs, observer=Listener(), realtime=False) as results:
+            assert answers(results) == [None, 1]
+            assert results.failing == {"image": "RuntimeError: out of memory"}
+    assert told == [("node 'image'", "out of memory")]
 
 
 # who gets the results

@@ -11,6 +11,8 @@ import pytest
 
 from edgemm.errors import SinkError, UsageError
 from edgemm.outputs.results import InputState, Result
+from edgemm_plugins.outputs.array import Array
+from edgemm_plugins.outputs.classes import Classes
 from edgemm_plugins.sinks.json_lines import BoundedFile, JsonLines, build
 
 OPTIONS = {"path": "", "limit_mb": 1024}
@@ -20,8 +22,8 @@ ABSENT = {"image": InputState("absent", None, False, "no data")}
 def result(scores: list[float], sequence: int = 0) -> Result:
     at_ns = 1_500_000_000
     return Result(
-        {"answer": np.array(scores, np.float32)},
-        {"answer": ("零", "1")},
+        {"answer": {"scores": np.array(scores, np.float32)}},
+        {"answer": Classes(("零", "1"))},
         None,
         lambda _: ABSENT,
         (at_ns, at_ns, at_ns),
@@ -51,21 +53,22 @@ def test_a_number_that_json_cannot_hold_becomes_null() -> None:
     file = io.StringIO()
     at = (0, 0, 0)
     scores = np.array([np.nan, np.inf, 1.0], np.float32)
-    JsonLines(file).write(Result({"values": scores}, {}, None, lambda _: {}, at, 0))
+    JsonLines(file).write(Result({"values": {"value": scores}}, {"values": Array()}, None, lambda _: {}, at, 0))
     assert json.loads(file.getvalue())["outputs"]["values"]["values"] == [None, None, 1.0]
 
 
 def test_a_broken_pipe_ends_quietly() -> None:
     code = (
         "import sys, numpy as np\n"
+        "from edgemm_plugins.outputs.array import Array\n"
         "from edgemm.outputs.results import Result\n"
         "from edgemm_plugins.sinks.json_lines import build\n"
         "sink = build(None, {'path': ''})\n"
         "written = 0\n"
         "while not sink.finished:\n"
-        "    sink.write(Result({'a': np.zeros(2, np.float32)}, {}, None, lambda _: {}, (0, 0, 0), written))\n"
+        "    sink.write(Result({'a': {'value': np.zeros(2, np.float32)}}, {'a': Array()}, None, lambda _: {}, (0, 0, 0), written))\n"
         "    written += 1\n"
-        "sink.write(Result({'a': np.zeros(2, np.float32)}, {}, None, lambda _: {}, (0, 0, 0), written))\n"
+        "sink.write(Result({'a': {'value': np.zeros(2, np.float32)}}, {'a': Array()}, None, lambda _: {}, (0, 0, 0), written))\n"
         "sink.close()\n"
         "sys.exit(7 if written > 1 else 1)\n"
     )

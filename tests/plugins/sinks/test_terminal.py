@@ -10,12 +10,13 @@ from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
 from edgemm.outputs.results import InputState, Result
 from edgemm_plugins.inputs.audio import Sound
+from edgemm_plugins.outputs.classes import Classes
 from edgemm_plugins.sinks.drawing import bar, large, meter, printable, thumbnail
 from edgemm_plugins.sinks.terminal import Terminal, build, plain_line, render, svg
 from edgemm_plugins.sinks.watching import Watching, level_db
 
 MS = 1_000_000
-LABELS = {"answer": tuple(str(number) for number in range(19))}
+KINDS = {"answer": Classes(tuple(str(number) for number in range(19)))}
 STATES = {
     "image": InputState("live", 33.4, False, ""),
     "audio": InputState("stale", 1234.0, True, ""),
@@ -27,8 +28,8 @@ def result(number: int = 0, label: int = 12, states: dict = STATES, answered: bo
     scores = np.zeros(19, np.float32)
     scores[label] = 5
     at_ns = 10**12 + number * 100 * MS
-    outputs = {"answer": scores} if answered else {}
-    return Result(outputs, LABELS, None, lambda _: states, (at_ns, at_ns, at_ns + 2 * MS), number)
+    outputs = {"answer": {"scores": scores}} if answered else {}
+    return Result(outputs, KINDS, None, lambda _: states, (at_ns, at_ns, at_ns + 2 * MS), number)
 
 
 def drawn(watching: Watching, width: int = 100, **options) -> str:
