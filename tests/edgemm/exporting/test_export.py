@@ -115,7 +115,6 @@ def test_the_manifest_says_what_was_made_and_measured(exported):
     for name in ("image", "text", "fusion", "answer"):
         assert summary.parity["onnx fp32 → onnxruntime int8"][name]["cosine"] > 0.98
     assert json.loads(json.dumps(summary.to_json()))["id"] == Bundle(path).id
-    assert "kept in" in str(summary) or not summary.fallbacks
 
 
 def test_int8_is_smaller_and_close(exported):
