@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from edgemm.checking.parity import GATES
 from edgemm.exporting.report.page import escape, percent, section, share, table
+from edgemm.model.precision import PRECISIONS
 
 _MOST_DIGITS = 7.0
 _HEADER = (("", ""), ("cosine", "n"), ("nines, gate", "w"), ("SNR", "n"), ("agree", "n"))
@@ -31,10 +31,10 @@ def parity_section(
 
 
 def _rows(rung: str, records: Mapping[str, Mapping[str, Any]], outputs: Sequence[str]) -> Iterator[Sequence[str]]:
-    gate = GATES.get(rung.rsplit(maxsplit=1)[-1])
+    precision = PRECISIONS.get(rung.rsplit(maxsplit=1)[-1])
     for name, record in records.items():
         answer = name in outputs
-        limit = gate.cosine if gate is not None and not answer else None
+        limit = precision.gate.cosine if precision is not None and not answer else None
         cosine = float(record["cosine"])
         met = limit is None or cosine >= limit
         mark = f'<s style="left:{percent(_digits(limit) / _MOST_DIGITS)}"></s>' if limit is not None else ""

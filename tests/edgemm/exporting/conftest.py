@@ -18,10 +18,12 @@ from torch import nn
 
 import edgemm
 import edgemm_devices
-from edgemm.exporting import export as export_module
-from edgemm.host.interfaces import EngineRecord
+from edgemm.errors import BundleError
+from edgemm.exporting import graphs as graphs_module
+from edgemm.host.interfaces import EngineRecord, RunnerFit
 from edgemm.host.plugin_host import PluginHost
 from edgemm.model.graph import ModelGraph, Node, Output
+from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 
 WIDTH = 8
 MARK = b"xyz\0"  # what an engine of the imaginary backend begins with
@@ -70,7 +72,7 @@ def exported_graphs() -> dict[int, tuple[nn.Module, bytes, tuple[str, ...]]]:
 @pytest.fixture(autouse=True)
 def torch_exports_each_module_once(exported_graphs, monkeypatch):
     """Torch takes seconds for the smallest graph: what it wrote for a module is written again, the rest of the export is as ever."""
-    real = export_module.onnx_from_torch
+    real = graphs_module.onnx_from_torch
 
     def remembered(module, example, inputs, outputs, path):
         if id(module) not in exported_graphs:
@@ -79,7 +81,7 @@ def torch_exports_each_module_once(exported_graphs, monkeypatch):
         path.write_bytes(exported_graphs[id(module)][1])
         return exported_graphs[id(module)][2]
 
-    monkeypatch.setattr(export_module, "onnx_from_torch", remembered)
+    monkeypatch.setattr(graphs_module, "onnx_from_torch", remembered)
 
 
 # ---- a plugin of a test's own
@@ -164,15 +166,31 @@ class Imaginary:
     def exporter(self, **options: Any) -> Exporter:
         """Add what compiles for `xyz`."""
         exporter = Exporter(**options)
-        self._add("exporters", edgemm.ExporterEntry("xyz", self._put(exporter), backend="xyz"))
+        self._add("exporters", edgemm.ExporterEntry("xyz", self._put(lambda: exporter), backend="xyz"))
         return exporter
+
+    def runner(self, fit: Callable[[object], RunnerFit] | None = None) -> list[str]:
+        """Add what runs engines of `xyz`: the ONNX behind the mark; returns the graphs that it will have loaded."""
+        loaded = []
+
+        def load(content: bytes, options: Mapping[str, Any]) -> OnnxRuntimeRunner:
+            loaded.append(options["graph"])
+            if not content.startswith(MARK):
+                raise BundleError("this is no engine of xyz")
+            return OnnxRuntimeRunner(content.removeprefix(MARK), options["graph"])
+
+        entry = edgemm.RunnerEntry("xyz", self._put(load), formats=("xyz",), fit=self._put(fit) if fit else "")
+        self._add("runners", entry)
+        return loaded
 
     def quantizer(self, *precisions: str, backend: str = "xyz", changes: Mapping[Any, Any] | None = None) -> Quantizer:
         """Add what writes graphs of `precisions`; see `Quantizer` for `changes`."""
-        quantizer = Quantizer(changes or {})
+        quantizer = Quantizer({} if changes is None else changes)
         self._add(
             "quantizers",
-            edgemm.QuantizerEntry(f"own.{backend}", self._put(quantizer), backend=backend, precisions=precisions),
+            edgemm.QuantizerEntry(
+                f"own.{backend}", self._put(lambda: quantizer), backend=backend, precisions=precisions
+            ),
         )
         return quantizer
 
@@ -183,9 +201,9 @@ class Imaginary:
             host.register(plugin, plugin.__name__)
         return host
 
-    def _put(self, thing: object) -> str:
+    def _put(self, function: Callable[..., Any]) -> str:
         name = f"made_{next(_number)}"
-        setattr(self._module, name, lambda: thing)
+        setattr(self._module, name, function)
         return f"{self.name}:{name}"
 
     def _add(self, kind: str, entry: Any) -> None:

@@ -214,8 +214,8 @@ def one_element_is_off(y, up):
 
 
 def small_rows_point_elsewhere(y, up):
-    """No element is off by more than 2e-5 of the largest."""
-    return torch.where(y.abs().amax(dim=1, keepdim=True) < 10, -y, y), up
+    """A little, cosine 0.9998, and no element is off by more than 1e-6 of the largest."""
+    return torch.where(y.abs().amax(dim=1, keepdim=True) < 10, y + 0.1 * torch.eye(8)[7], y), up
 
 
 def the_bool_is_wrong(y, up):
