@@ -78,21 +78,35 @@ class BundleWriter:
         return {path.relative_to(self.folder).as_posix(): _record(path) for path in _files(self.folder)}
 
     def finish(self, manifest_from_files: Callable[[dict[str, FileRecord]], Manifest]) -> str:
-        """Hash everything, write the manifest, rename into place; returns the bundle's id."""
+        """Seal it and put it in place; returns the bundle's id."""
+        digest = self.seal(manifest_from_files)
+        self.put_in_place()
+        return digest
+
+    def seal(self, manifest_from_files: Callable[[dict[str, FileRecord]], Manifest]) -> str:
+        """Hash everything and write the manifest; returns the bundle's id. `sealed` can be opened then, and nothing may be added."""
         with _disk_errors(self.target):
             text = json.dumps(json_from_manifest(manifest_from_files(self.records())), indent=1) + "\n"
             digest = hashlib.sha256(text.encode()).hexdigest()
             self.add(MANIFEST, text)
             self.add(DIGEST, f"{digest}  {MANIFEST}\n")
-            self._rename()
+            self.folder.chmod(0o755)
+            if self.zipped:
+                _zip(self.folder, self._aside_zip)
         return digest
 
+    @property
+    def sealed(self) -> Path:
+        """The whole bundle, beside where it will be."""
+        return self._aside_zip if self.zipped else self.folder
+
+    def put_in_place(self) -> None:
+        """Rename what was sealed to `target`, and what it replaces away."""
+        with _disk_errors(self.target):
+            self._rename()
+
     def _rename(self) -> None:
-        source = self.folder
-        source.chmod(0o755)
-        if self.zipped:
-            source = self._aside_zip
-            _zip(self.folder, source)
+        source = self.sealed
         if self.target.is_dir():
             old = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.old.", dir=self.target.absolute().parent))
             try:

@@ -15,31 +15,9 @@ import numpy as np
 
 from edgemm.host.interfaces import Runner
 from edgemm.model.graph import ModelGraph
+from edgemm.model.precision import Gate
 from edgemm.outputs.kind import OutputKind
 from edgemm.runtime.single_pass import SinglePass
-
-
-@dataclass(frozen=True)
-class Gate:
-    """What one precision must reach.
-
-    Attributes:
-        cosine: of each node's float outputs with the reference's.
-        agreement: share of equal bools and equal labels.
-        relative: largest difference over the reference's largest absolute value; 0 for no limit.
-    """
-
-    cosine: float
-    agreement: float
-    relative: float = 0.0
-
-
-GATES = {
-    "fp32": Gate(0.999999, 1.0, 1e-4),
-    "fp16": Gate(0.9995, 0.96),
-    "int8": Gate(0.985, 0.93),
-    "int8+fp16": Gate(0.985, 0.93),
-}
 
 
 @dataclass(frozen=True)

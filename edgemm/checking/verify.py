@@ -11,11 +11,14 @@ import numpy as np
 
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.trust import UNTRUSTED, Trust
-from edgemm.checking.parity import GATES, Parity, compare, compare_output
+from edgemm.checking.parity import Parity, compare, compare_output
 from edgemm.checking.vectors import load_vectors
-from edgemm.errors import BundleError, EdgeMMError
+from edgemm.errors import BundleError, EdgeMMError, MissingDependencyError
 from edgemm.host.interfaces import Runner
 from edgemm.model.graph import ModelGraph
+from edgemm.model.precision import FP32, PRECISIONS
+from edgemm.progress import Progress, silent
+from edgemm.runners.choosing import why_not_here
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 from edgemm.runtime.model import Model
 from edgemm.runtime.single_pass import SinglePass, specs_by_key
@@ -28,7 +31,7 @@ class Verification:
     Attributes:
         files: how many files have the right hash.
         parity: variant -> node or output -> record of its difference from the test vectors.
-        failed: variant -> what missed its gate.
+        failed: variant -> what missed its gate, or why it does not run though it should.
         skipped: variant -> why it could not be run here; its ONNX source was compared instead where there is one.
     """
 
@@ -55,17 +58,22 @@ class Verification:
             verdict = f"FAILED: {self.failed[variant]}" if variant in self.failed else "ok"
             engine = "  (its ONNX source; the engine was not run here)" if variant in self.skipped else ""
             lines.append(f"  {variant:<52} worst {worst['name']}: cosine {worst['cosine']:.6f}  {verdict}{engine}")
+        lines += [
+            f"  {variant:<52} FAILED: {why}" for variant, why in self.failed.items() if variant not in self.parity
+        ]
         return "\n".join(lines)
 
 
-def verify(bundle: str | Path, *, trust: Trust = UNTRUSTED) -> Verification:
+def verify(bundle: str | Path, *, trust: Trust = UNTRUSTED, progress: Progress = silent) -> Verification:
     """Check every hash, then run the test vectors through every variant that this machine can run.
 
-    Engines that are not trusted, or whose runner is not here, are checked by the ONNX graphs they were compiled from, unoptimised, on the CPU.
+    Engines that are not trusted, or that this machine is not made to run, are checked by the ONNX graphs they were compiled from, unoptimised, on
+    the CPU. What should run here and does not has failed.
 
     Args:
         bundle: folder or zip.
         trust: as in `open`.
+        progress: told of each variant.
 
     Raises:
         BundleError: a file is missing, truncated or changed, or it is not the bundle that `trust` names.
@@ -73,42 +81,61 @@ def verify(bundle: str | Path, *, trust: Trust = UNTRUSTED) -> Verification:
     opened = Bundle(bundle, trust)
     found = Verification(str(bundle), opened.id, files=opened.check_all())
     vectors = load_vectors(opened)
-    graph = opened.manifest.model
-    keys = specs_by_key(graph.inputs)
-    missing = [key for key in keys if f"input.{key}" not in vectors]
+    missing = [key for key in specs_by_key(opened.manifest.inputs) if f"input.{key}" not in vectors]
     if missing:
         raise BundleError(f"{bundle}: its test vectors lack input '{missing[0]}'")
-    tensors = {key: vectors[f"input.{key}"] for key in keys}
-    for key, variant in opened.manifest.variants.items():
-        runners: Mapping[str, Runner]
-        try:
-            runners = Model(opened, variant=key).runners
-        except EdgeMMError as error:
-            found.skipped[key] = str(error)
-            sources = variant.sources or variant.files
-            runners = {g: OnnxRuntimeRunner(opened.read(sources[g]), g, optimise=False) for g in graph.graph_names}
-        try:
-            parities = _compare(graph, vectors, SinglePass(graph, runners, tensors))
-        finally:
-            for runner in runners.values():
-                runner.close()
-        found.parity[key] = {name: parity.to_json() for name, parity in parities.items()}
-        gate = GATES.get(variant.precision)
-        if gate is None:
+    variants = opened.manifest.variants
+    for number, (key, variant) in enumerate(variants.items()):
+        progress("checking", number, len(variants), key)
+        if variant.precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
             raise BundleError(
-                f"{bundle}: variant '{key}' has the unknown precision '{variant.precision}'; known: {', '.join(GATES)}"
+                f"{bundle}: variant '{key}' has the unknown precision '{variant.precision}'; known: {known}"
             )
-        # eight rows: one changed answer is an eighth, so a quantized variant's agreement may miss one row
-        exact = variant.precision == "fp32"
-        least = gate.cosine if exact else gate.cosine - 0.01
-        agreed = 1.0 if exact else 1.0 - 1.0 / min(parity.rows for parity in parities.values())
-        below = [name for name, p in parities.items() if not (p.cosine >= least and p.agreement >= agreed)]
+        try:
+            runners, skipped = _runners(opened, key)
+            parities = _compare(opened.manifest.model, vectors, runners)
+        except EdgeMMError as error:
+            found.failed[key] = f"it does not run: {error}"
+            continue
+        if skipped:
+            found.skipped[key] = skipped
+        found.parity[key] = {name: parity.to_json() for name, parity in parities.items()}
+        below = _below(variant.precision, parities)
         if below:
-            found.failed[key] = f"{', '.join(below)} below cosine {least:g} or agreement {agreed:.3f}"
+            found.failed[key] = below
     return found
 
 
-def _compare(graph: ModelGraph, vectors: dict[str, np.ndarray], done: SinglePass) -> dict[str, Parity]:
+def _runners(opened: Bundle, key: str) -> tuple[Mapping[str, Runner], str]:
+    """What runs a variant, and why that is its ONNX sources rather than the variant itself ("" when it is the variant)."""
+    try:
+        return Model(opened, variant=key).runners, ""
+    except EdgeMMError as error:
+        if not isinstance(error, MissingDependencyError) and not why_not_here(opened, key):
+            raise
+        skipped = str(error)
+    variant = opened.manifest.variants[key]
+    sources = variant.sources or variant.files
+    return {g: OnnxRuntimeRunner(opened.read(path), g, optimise=False) for g, path in sources.items()}, skipped
+
+
+def _below(precision: str, parities: Mapping[str, Parity]) -> str:
+    """What misses its gate. There are few rows, so a quantized variant may miss one of them and a hundredth of the cosine."""
+    exact, gate = precision == FP32, PRECISIONS[precision].gate
+    cosine = gate.cosine if exact else gate.cosine - 0.01
+    agreement = 1.0 if exact else 1.0 - 1.0 / min(parity.rows for parity in parities.values())
+    below = [name for name, p in parities.items() if not (p.cosine >= cosine and p.agreement >= agreement)]
+    return f"{', '.join(below)} below cosine {cosine:g} or agreement {agreement:.3f}" if below else ""
+
+
+def _compare(graph: ModelGraph, vectors: Mapping[str, np.ndarray], runners: Mapping[str, Runner]) -> dict[str, Parity]:
+    """The test vectors through `runners`, which are closed then."""
+    try:
+        done = SinglePass(graph, runners, {key: vectors[f"input.{key}"] for key in specs_by_key(graph.inputs)})
+    finally:
+        for runner in runners.values():
+            runner.close()
     parities = {}
     for node in graph.nodes:
         names = [name for name in node.outputs if f"{node.name}.{name}" in vectors and node.name in done.values]

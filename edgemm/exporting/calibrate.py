@@ -1,6 +1,6 @@
 """Calibration: aligned samples of all inputs, run through the FP32 graphs, so that every graph sees what it sees in use.
 
-Each graph, the fusion included, is calibrated on what really reaches it: encoders on samples, fusion on the encoders' outputs, with inputs
+A quarter of the samples is kept out, to compare on. Each graph, the fusion included, is calibrated on what really reaches it: encoders on samples, fusion on the encoders' outputs, with inputs
 missing and embeddings of some age. It knows nothing of quantization.
 """
 
@@ -17,13 +17,16 @@ from typing import Any
 import numpy as np
 
 from edgemm.errors import InputError, UsageError
-from edgemm.host.interfaces import Runner
+from edgemm.host.interfaces import Feeds, Runner
 from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph
+from edgemm.progress import Progress
 from edgemm.runtime.single_pass import SinglePass, by_key
 
 MINIMUM_ROWS = 32
 _RANDOM_ROWS = 64
+_CHECKING_SHARE = 4  # one sample in four is kept out of calibration, to compare on
+_MOST_CHECKING_ROWS = 64
 _AGES_MS = (0.0, 40.0, 250.0, 1500.0)
 
 
@@ -57,6 +60,72 @@ class Samples:
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(self.tensors[name]).tobytes())
         return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Divided:
+    """Samples in two parts.
+
+    Attributes:
+        calibrating: what quantizers see.
+        checking: the last quarter, which they do not; a single sample serves both.
+    """
+
+    calibrating: Samples
+    checking: Samples
+
+    @classmethod
+    def of(cls, samples: Samples) -> Divided:
+        """Keep the last quarter out."""
+        held = max(1, min(samples.rows // _CHECKING_SHARE, _MOST_CHECKING_ROWS))
+        kept = samples.rows - held
+        return cls(samples.part(0, kept) if kept else samples, samples.part(kept, samples.rows))
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says of them."""
+        return {
+            "source": self.calibrating.source,
+            "random": self.calibrating.random,
+            "rows": self.calibrating.rows,
+            "compared_on": self.checking.rows,
+            "evidence": self.checking.rows >= MINIMUM_ROWS and not self.checking.random,
+            "sha256": self.calibrating.sha256(),
+        }
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What reaches every graph.
+
+    Attributes:
+        samples: that went in.
+        reference: the FP32 chain's pass over the samples to compare on.
+        feeds: graph -> what it was fed, in batches, by the samples to calibrate on; empty when nothing is to be quantized.
+    """
+
+    samples: Divided
+    reference: SinglePass
+    feeds: Mapping[str, Sequence[Feeds]]
+
+
+def calibrate(
+    graph: ModelGraph, runners: Mapping[str, Runner], samples: Divided, progress: Progress, *, quantizing: bool = True
+) -> Calibrated:
+    """Run the samples through the FP32 graphs.
+
+    Args:
+        graph: nodes and edges.
+        runners: graph -> what runs it.
+        samples: to calibrate and to compare on.
+        progress: told when it starts.
+        quantizing: False does without the samples to calibrate on.
+    """
+    reference = SinglePass(graph, runners, samples.checking.tensors)
+    feeds: Mapping[str, Sequence[Feeds]] = {}
+    if quantizing:
+        progress("calibrating", 0, 1, f"{samples.calibrating.rows} samples")
+        feeds = feeds_per_graph(graph, runners, samples.calibrating)
+    return Calibrated(samples, reference, feeds)
 
 
 def load_samples(inputs: Mapping[str, InputKind], given: str | Path | Iterable[Mapping[str, Any]] | None) -> Samples:

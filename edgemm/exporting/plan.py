@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from edgemm.errors import MissingDependencyError, UnknownNameError
+from edgemm.errors import MissingDependencyError, UnknownNameError, UsageError
 from edgemm.host.entries import ExporterEntry, QuantizerEntry
 from edgemm.host.interfaces import Exporter, Quantizer
 from edgemm.host.plugin_host import PluginHost
-from edgemm.machine.profiles import PRECISIONS, DeviceProfile, find_device
+from edgemm.machine.profiles import DeviceProfile, find_device
+from edgemm.model.precision import FP32, PRECISIONS, Precision
 
-AUTO_GPU = ("fp16", "int8+fp16")
-LOWER = {"int8+fp16": "fp16", "int8": "fp32", "fp16": "fp32"}
+ON_CPU = "onnxruntime"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A precision to try a graph in, and what writes it; None for FP32, which is the reference as it is."""
+
+    precision: Precision
+    quantizer: Quantizer | None
 
 
 @dataclass(frozen=True)
@@ -21,38 +29,46 @@ class Target:
 
     Attributes:
         device: what for.
-        precision: what precision.
+        attempts: what is tried for each graph, in this order: the precision that was asked for, then those that it may fall back to.
+        nothing_after: why the last attempt is the last.
         exporter: what compiles it; None where ONNX itself is what runs.
         deferred: why it cannot be compiled on this machine, with the remedy; "" when it can.
     """
 
     device: DeviceProfile
-    precision: str
+    attempts: tuple[Attempt, ...]
+    nothing_after: str = ""
     exporter: Exporter | None = None
     deferred: str = ""
+
+    @property
+    def precision(self) -> Precision:
+        """The one that was asked for."""
+        return self.attempts[0].precision
 
     @property
     def key(self) -> str:
         """The target key."""
         if self.exporter is None:
-            return f"{self.device.name}.{self.device.backend}.{self.precision}"
+            return f"{self.device.name}.{self.device.backend}.{self.precision.name}"
         version = "planned" if self.deferred else self.exporter.version()
-        return f"{self.device.name}.{self.device.backend}-{version}.{self.precision}"
+        return f"{self.device.name}.{self.device.backend}-{version}.{self.precision.name}"
 
 
-def plan_targets(host: PluginHost, devices: Sequence[str], precision: str) -> list[Target]:
+def plan_targets(host: PluginHost, devices: Sequence[str], precision: str) -> tuple[Target, ...]:
     """The variants for `devices`; the CPU's FP32 reference is always the first.
 
     Args:
+        host: plugins to use.
         devices: names of device profiles; a name may be followed by `:` and precisions of its own (`rtx-4090:fp16`).
-        precision: `auto`, or one or several of fp32, fp16, int8, int8+fp16, separated by commas.
+        precision: `auto` (what the profile says), or one or several of fp32, fp16, int8, int8+fp16, separated by commas.
 
     Raises:
-        UnknownNameError: an unknown device or precision.
+        UnknownNameError, UsageError: an unknown device or precision, or none.
         ExportError: a device that does not take a precision that was asked for by name, with the reason.
+        MissingDependencyError: no plugin compiles for a device, or writes a precision that was asked for.
     """
-    cpu = find_device(host, "cpu")
-    targets = [Target(cpu, "fp32")]
+    targets = [_target(host, find_device(host, "cpu"), PRECISIONS[FP32])]
     for asked in dict.fromkeys(devices):
         name, _, own = asked.partition(":")
         profile = find_device(host, name)
@@ -60,23 +76,22 @@ def plan_targets(host: PluginHost, devices: Sequence[str], precision: str) -> li
             target = _target(host, profile, wanted)
             if target.key not in {known.key for known in targets}:
                 targets.append(target)
-    return targets
+    return tuple(targets)
 
 
-def find_quantizer(host: PluginHost, backend: str, precision: str) -> Quantizer | None:
-    """What writes graphs of that precision for that backend; None for FP32, which needs nothing.
+def find_quantizer(host: PluginHost, backend: str, precision: str) -> Quantizer:
+    """What writes graphs of that precision for that backend.
 
     Raises:
         MissingDependencyError: no plugin does.
     """
-    if precision == "fp32":
-        return None
     for name, registered in host.entries(QuantizerEntry).items():
         if registered.entry.backend == backend and precision in registered.entry.precisions:
             quantizer: Quantizer = host.load(QuantizerEntry, name)()
             return quantizer
     raise MissingDependencyError(
-        f"no plugin writes {precision} graphs for {backend}; see 'edgemm plugins' for quantizers and failures"
+        f"no plugin writes {precision} graphs for {backend}: none registers a QuantizerEntry with that backend and precision; "
+        "see 'edgemm plugins' for quantizers and failures"
     )
 
 
@@ -84,31 +99,56 @@ def find_exporter(host: PluginHost, backend: str) -> Exporter:
     """What compiles for that backend.
 
     Raises:
-        UnknownNameError: no plugin does.
+        MissingDependencyError: no plugin does.
     """
-    known = {}
+    known: dict[str, str] = {}
     for name, registered in host.entries(ExporterEntry).items():
-        known[registered.entry.backend] = name
+        known.setdefault(registered.entry.backend, name)
     if backend not in known:
-        raise UnknownNameError("exporter backend", backend, known, "see 'edgemm plugins'")
+        raise MissingDependencyError(
+            f"no plugin compiles for {backend}: none registers an ExporterEntry with that backend; known: {', '.join(sorted(known)) or '(none)'}; "
+            "see 'edgemm plugins' for exporters and failures"
+        )
     exporter: Exporter = host.load(ExporterEntry, known[backend])()
     return exporter
 
 
-def _precisions(profile: DeviceProfile, wanted: str) -> Iterable[str]:
+def _precisions(profile: DeviceProfile, wanted: str) -> Iterable[Precision]:
     if wanted == "auto":
-        chosen = profile.precisions if profile.backend == "onnxruntime" else AUTO_GPU
-        return [precision for precision in chosen if precision in profile.precisions]
+        return [PRECISIONS[name] for name in profile.default_precisions]
     asked = [part.strip() for part in wanted.split(",") if part.strip()]
-    for precision in asked:
-        if precision not in PRECISIONS:
-            raise UnknownNameError("precision", precision, [*PRECISIONS, "auto"])
-        profile.check_precision(precision)
-    return asked
+    for name in asked:
+        if name not in PRECISIONS:
+            raise UnknownNameError("precision", name, [*PRECISIONS, "auto"])
+        profile.check_precision(name)
+    if not asked:
+        raise UsageError(
+            f"'{wanted}' names no precision for '{profile.name}'; known: {', '.join([*PRECISIONS, 'auto'])}"
+        )
+    return [PRECISIONS[name] for name in asked]
 
 
-def _target(host: PluginHost, profile: DeviceProfile, precision: str) -> Target:
-    if profile.backend == "onnxruntime":
-        return Target(profile, precision)
-    exporter = find_exporter(host, profile.backend)
-    return Target(profile, precision, exporter, exporter.unavailable(profile))
+def _target(host: PluginHost, profile: DeviceProfile, precision: Precision) -> Target:
+    exporter = None if profile.backend == ON_CPU else find_exporter(host, profile.backend)
+    deferred = exporter.unavailable(profile) if exporter else ""
+    attempts, nothing_after = _attempts(host, profile, precision)
+    return Target(profile, attempts, nothing_after, exporter, deferred)
+
+
+def _attempts(host: PluginHost, profile: DeviceProfile, precision: Precision) -> tuple[tuple[Attempt, ...], str]:
+    """What to try, and why nothing comes after it. What was asked for must be there; what it falls back to need not be."""
+    attempts = [_attempt(host, profile, precision)]
+    while lower := attempts[-1].precision.fallback:
+        if lower not in profile.precisions:
+            return tuple(attempts), f"'{profile.name}' does not take {lower}"
+        try:
+            attempts.append(_attempt(host, profile, PRECISIONS[lower]))
+        except MissingDependencyError as error:
+            return tuple(attempts), str(error)
+    return tuple(attempts), ""
+
+
+def _attempt(host: PluginHost, profile: DeviceProfile, precision: Precision) -> Attempt:
+    if precision.name == FP32:
+        return Attempt(precision, None)
+    return Attempt(precision, find_quantizer(host, profile.backend, precision.name))

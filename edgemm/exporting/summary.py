@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 
-@dataclass
+@dataclass(frozen=True)
 class ExportSummary:
     """What `export` made.
 
@@ -16,17 +17,19 @@ class ExportSummary:
         variants: target key -> total bytes of its files.
         fallbacks: target key -> graph -> precision that it got instead, and why.
         planned: target key -> why it was not compiled here, and how to.
+        not_run: target key -> why this machine could not run its engines; the ONNX that they were compiled from was run instead.
         parity: rung -> name -> record.
         seconds: how long it took.
     """
 
     path: Path
     id: str = ""
-    variants: dict[str, int] = field(default_factory=dict)
-    fallbacks: dict[str, dict[str, str]] = field(default_factory=dict)
-    planned: dict[str, str] = field(default_factory=dict)
-    parity: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-    calibration: dict[str, Any] = field(default_factory=dict)
+    variants: Mapping[str, int] = field(default_factory=dict)
+    fallbacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    planned: Mapping[str, str] = field(default_factory=dict)
+    not_run: Mapping[str, str] = field(default_factory=dict)
+    parity: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -46,6 +49,13 @@ class ExportSummary:
             lines.append(
                 f"  parity {rung:<34} worst: {worst['name']:<10} cosine {worst['cosine']:.6f}  SNR {worst['snr_db']:>5.1f} dB  "
                 f"agree {min(record['agreement'] for record in records.values()):.3f}"
+            )
+        ran = [key for key in self.variants if key not in self.not_run]
+        lines.append(f"  opened again and run on the test vectors: {', '.join(ran)}")
+        if self.not_run:
+            lines.append(
+                f"  {len(self.not_run)} more by the ONNX they were compiled from: this machine cannot run their engines; "
+                "there, 'edgemm verify BUNDLE --trust-engines' does"
             )
         if self.calibration.get("random"):
             lines.append(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgemm.errors import ExportError, PluginError
 from edgemm.host.entries import DeviceEntry
+from edgemm.model.precision import PRECISIONS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,8 +23,6 @@ else:  # pragma: no cover
 if TYPE_CHECKING:
     from edgemm.host.plugin_host import PluginHost
 
-PRECISIONS = ("fp32", "fp16", "int8", "int8+fp16")
-
 
 @dataclass(frozen=True)
 class DeviceProfile:
@@ -32,10 +31,11 @@ class DeviceProfile:
     Attributes:
         name: as `--device` takes it.
         title: as people call it.
-        backend: exporter that compiles for it: `onnxruntime`, `tensorrt_rtx` or `tensorrt`.
+        backend: `onnxruntime`, or that of the exporter that compiles for it: `tensorrt_rtx`, `tensorrt`, or a plugin's.
         compute_capability: of its GPU, as 89 for 8.9; 0 without one.
-        precisions: what it takes, the default of `--precision auto` first.
+        precisions: what it takes, those of `auto` first.
         refused: precision -> why not, for those that a user may ask for.
+        auto: of `precisions`, what `--precision auto` makes; empty for all of them.
         build: `here` (compiled ahead of time, on any machine) or `on-device`.
         memory_gb: of the GPU, or shared.
         bandwidth_gb_s: of that memory.
@@ -50,6 +50,7 @@ class DeviceProfile:
     precisions: tuple[str, ...]
     compute_capability: int = 0
     refused: Mapping[str, str] = field(default_factory=dict)
+    auto: tuple[str, ...] = ()
     build: str = "here"
     memory_gb: float = 0.0
     bandwidth_gb_s: float = 0.0
@@ -57,6 +58,11 @@ class DeviceProfile:
     notes: str = ""
     source: str = ""
     verified: bool = False
+
+    @property
+    def default_precisions(self) -> tuple[str, ...]:
+        """What `--precision auto` makes."""
+        return self.auto or self.precisions
 
     def check_precision(self, precision: str) -> None:
         """Raise `ExportError`, with the reason, for a precision that this device does not take."""
@@ -72,7 +78,7 @@ def profile_from_table(table: Mapping[str, Any], where: str) -> DeviceProfile:
     """Make a profile from a parsed TOML file.
 
     Raises:
-        PluginError: for an unknown or missing key.
+        PluginError: for an unknown or missing key, an unknown precision, or none at all.
     """
     known = {item.name for item in fields(DeviceProfile)}
     unknown = sorted(set(table) - known)
@@ -83,9 +89,15 @@ def profile_from_table(table: Mapping[str, Any], where: str) -> DeviceProfile:
         profile = DeviceProfile(**values)
     except TypeError as error:
         raise PluginError(f"{where}: {error}") from None
-    wrong = [precision for precision in profile.precisions if precision not in PRECISIONS]
-    if wrong:
-        raise PluginError(f"{where}: unknown precision '{wrong[0]}'; known: {', '.join(PRECISIONS)}")
+    if not profile.precisions:
+        raise PluginError(f"{where}: a device takes at least one precision; known: {', '.join(PRECISIONS)}")
+    for key, named, allowed in (
+        ("precisions", profile.precisions, tuple(PRECISIONS)),
+        ("auto", profile.auto, profile.precisions),
+    ):
+        wrong = [precision for precision in named if precision not in allowed]
+        if wrong:
+            raise PluginError(f"{where}: {key} names '{wrong[0]}'; it may name {', '.join(allowed)}")
     return profile
 
 

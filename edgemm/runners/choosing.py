@@ -77,6 +77,22 @@ def choices(bundle: Bundle, wanted: str) -> Iterator[Choice]:
     yield Choice(REFERENCE, f"the FP32 reference, which every CPU runs{reasons}")
 
 
+def why_not_here(bundle: Bundle, key: str) -> str:
+    """Why this machine need not be able to run a variant of `bundle`; "" where it must, so that failing to load it is a fault.
+
+    A runner that does not say whether a variant fits is taken to run it.
+    """
+    variant = bundle.manifest.variants[key]
+    if variant.backend == _ON_CPU:
+        return ""
+    if not bundle.trust.engines and is_native(variant):
+        return "its engines are not trusted (--trust-engines)"
+    runners = [_runner_of(ending) for ending in _endings(variant)]
+    if all(runner is not None and not runner.entry.fit for runner in runners):
+        return ""
+    return _fit(variant).problem
+
+
 def is_native(variant: Variant) -> bool:
     """Whether loading a variant runs code that came with it, as the entries of the runners of its files' formats say.
 

@@ -10,7 +10,8 @@ import edgemm_devices
 from edgemm.errors import ExportError, UnknownNameError
 from edgemm.host.entries import DeviceEntry
 from edgemm.host.plugin_host import PluginHost
-from edgemm.machine.profiles import PRECISIONS, find_device, profiles
+from edgemm.machine.profiles import find_device, profiles
+from edgemm.model.precision import PRECISIONS
 
 EXPECTED = {
     "cpu": (0, "onnxruntime", "here"),

@@ -22,7 +22,7 @@ from edgemm_plugins.outputs.classes import Classes
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"edgemm", "edgemm_plugins", "edgemm_exporters", "edgemm_devices"}
 TORCH_SIDE = ("edgemm.modeling", "edgemm.exporting", "edgemm.training", "edgemm.testing")
-EXTRAS = {"torch", "onnx", "onnxscript", "safetensors", "rich"}
+EXTRAS = {"torch", "onnx", "onnxscript", "safetensors", "jinja2", "rich"}
 LIMIT_BYTES = 3_000_000
 
 
@@ -53,7 +53,10 @@ def test_every_source_file_is_in_it(wheel):
         "edgemm_devices": ROOT / "devices/edgemm_devices",
     }
     ours = {
-        f"{name}/{path.relative_to(room).as_posix()}" for name, room in rooms.items() for path in room.rglob("*.py")
+        f"{name}/{path.relative_to(room).as_posix()}"
+        for name, room in rooms.items()
+        for path in room.rglob("*")
+        if path.suffix in (".py", ".j2", ".css")
     }
     assert ours <= set(names_in(wheel))
 

@@ -1,21 +1,23 @@
-"""Puts the report together from its sections. Every name and label that comes from a model or a stream is escaped where it is written."""
+"""Puts the report together: the large numbers on top, and what each section shows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edgemm.bundle.manifest import Manifest
-from edgemm.exporting.report.model import model_section
-from edgemm.exporting.report.page import count, escape, mebibytes, page, share, tile
-from edgemm.exporting.report.precision import parity_section
-from edgemm.exporting.report.profile import profile_section
-from edgemm.exporting.report.stream import stream_section
-from edgemm.exporting.report.variants import planned_section, variants_section
+from edgemm.exporting.report.model import Picture
+from edgemm.exporting.report.parity import rungs
+from edgemm.exporting.report.rendering import count, mebibytes, render, share
+from edgemm.exporting.report.stream import StreamView
+from edgemm.exporting.report.variants import VariantsView
 
 __all__ = ["report_html"]
 
 GOOD_SHARE = 0.95  # of a stream's questions, for a green number
+_NO_CALIBRATION = {"source": "", "random": False, "evidence": False, "rows": 0, "compared_on": 0, "sha256": ""}
+Tile = tuple[str, str, str]
+"""A number, what it says, and `good`, `bad` or "" for its colour."""
 
 
 def report_html(
@@ -37,41 +39,42 @@ def report_html(
             (`t_ms`, `label`, `score`, `inputs`, `compute_ms`), `interval_accuracy`, `result_accuracy`, `compute_ms` and `age_ms`
             (lists of ms), `variant`.
     """
-    sections = [
-        stream_section(stream, tuple(manifest.inputs)) if stream else "",
-        model_section(manifest),
-        variants_section(manifest, sizes, fallbacks),
-        parity_section(manifest.parity, manifest.calibration, tuple(manifest.outputs)),
-        profile_section(profile) if profile else "",
-        planned_section(manifest),
-    ]
-    return page(manifest.name, _tiles(manifest, sizes, profile, stream), "".join(sections), _footer(manifest))
+    return render(
+        "page.html.j2",
+        title=manifest.name,
+        tiles=list(_tiles(manifest, sizes, profile, stream)),
+        stream=StreamView.of(stream, tuple(manifest.inputs)) if stream else None,
+        picture=Picture.of(manifest),
+        variants=VariantsView.of(manifest, sizes, fallbacks),
+        rungs=rungs(manifest.parity, tuple(manifest.outputs)),
+        calibration={**_NO_CALIBRATION, **manifest.calibration} if manifest.calibration else None,
+        profile={**profile, "widest_us": _widest_us(profile)} if profile else None,
+        planned=list(manifest.planned.items()),
+        provenance=[f"{key} {value}" for key, value in manifest.provenance.items()],
+    )
 
 
 def _tiles(
     manifest: Manifest, sizes: Mapping[str, int], profile: Mapping[str, Any] | None, stream: Mapping[str, Any] | None
-) -> str:
-    tiles = []
+) -> Iterator[Tile]:
     if stream:
         right = stream["interval_accuracy"]
         kind = "good" if right >= GOOD_SHARE else "bad"
-        tiles.append(tile(share(right), f"of {len(stream['intervals'])} streamed questions right", kind))
+        yield share(right), f"of {len(stream['intervals'])} streamed questions right", kind
     parameters = sum(graph.parameters for graph in manifest.graphs.values())
-    names = ", ".join(manifest.inputs)
-    tiles.append(tile(count(parameters), f"parameters in {len(manifest.graphs)} graphs, for {names}"))
+    yield count(parameters), f"parameters in {len(manifest.graphs)} graphs, for {', '.join(manifest.inputs)}", ""
     if sizes:
         key = min(sizes, key=lambda name: sizes[name])
-        tiles.append(tile(mebibytes(sizes[key]), f"the smallest of {len(sizes)} variants: {key}"))
-    rungs = [record["agreement"] for records in manifest.parity.values() for record in records.values()]
-    if rungs:
-        tiles.append(tile(share(min(rungs)), "lowest agreement with FP32 of any node or answer"))
+        yield mebibytes(sizes[key]), f"the smallest of {len(sizes)} variants: {key}", ""
+    agreements = [record["agreement"] for records in manifest.parity.values() for record in records.values()]
+    if agreements:
+        yield share(min(agreements)), "lowest agreement with FP32 of any node or answer", ""
     if profile:
         total = next(stage for stage in profile["stages"] if stage["kind"] == "total")
         versus = f", {total['ratio']:.2f} × bare ONNX Runtime" if total["ratio"] else ""
-        tiles.append(tile(f"{total['edgemm']['p50_us'] / 1e3:.2f} ms", f"per answer, p50{versus}"))
-    return "".join(tiles)
+        yield f"{total['edgemm']['p50_us'] / 1e3:.2f} ms", f"per answer, p50{versus}", ""
 
 
-def _footer(manifest: Manifest) -> str:
-    facts = [f"{escape(str(key))} {escape(str(value))}" for key, value in manifest.provenance.items()]
-    return " · ".join(facts)
+def _widest_us(profile: Mapping[str, Any]) -> float:
+    """What the bars of a profile end at: of all stages but adapters, which are compared with nothing, the longest p95."""
+    return max(float(stage["edgemm"]["p95_us"]) for stage in profile["stages"] if stage["kind"] != "input")

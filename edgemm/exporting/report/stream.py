@@ -3,79 +3,143 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from edgemm.exporting.report.page import escape, hue_of, legend, percent, section, share, table
+from edgemm.exporting.report.rendering import hue_of, share
 
-_LEFT, _WIDTH, _LANE = 74, 1060, 22
+_LEFT, _RIGHT, _LANE_HEIGHT, _LANE_PITCH = 74, 1060, 22, 32
 _STATES = {"live": "good", "stale": "warn", "absent": "line"}
 _KNOWN = ("from_ms", "to_ms", "answer", "share", "said")
+_TICKS_S = (1, 2, 5, 10, 30, 60, 300, 1800, 10**9)
+_BINS = 40
 
 
-def stream_section(stream: Mapping[str, Any], inputs: Sequence[str]) -> str:
-    """The card about a stream."""
-    intervals, results = stream["intervals"], stream["results"]
-    lead = (
-        f"{stream['seconds']:.0f} seconds through {stream['variant']}: {len(results)} answers, {share(stream['result_accuracy'])} of the "
-        f"scored ones right, {share(stream['interval_accuracy'])} of {len(intervals)} questions right. A question is scored from half a "
-        "second after its inputs have settled."
-    )
-    body = f'<div class="scroll">{timeline_svg(stream, inputs)}</div>'
-    body += legend((("good", "right, or live"), ("bad", "wrong"), ("warn", "stale"), ("line", "absent, or not scored")))
-    histograms = [_histogram("Compute time of an answer", stream.get("compute_ms") or ())]
-    histograms.append(_histogram("From capture to answer", stream.get("age_ms") or ()))
-    body += f'<div class="pair">{"".join(histograms)}</div>'
-    return section("The stream", lead, body + _questions(intervals))
+@dataclass(frozen=True)
+class Block:
+    """A stretch of time in a lane; `text` is written into it."""
+
+    title: str
+    from_s: float
+    to_s: float
+    x: float
+    width: float
+    hue: str
+    text: str = ""
 
 
-def timeline_svg(stream: Mapping[str, Any], inputs: Sequence[str]) -> str:
-    """Truth, answers and one lane per input over time."""
-    results = stream["results"]
-    end_ms = max(1.0, 1000.0 * stream["seconds"])
-    scale = (_WIDTH - _LEFT) / end_ms
-    lanes = [_lane("truth", 0, _truth(stream["intervals"], scale)), _lane("answer", 1, _answers(stream, scale, end_ms))]
-    for row, name in enumerate(inputs, 2):
-        runs = _runs([(r["t_ms"], r["inputs"].get(name, "absent")) for r in results], end_ms)
-        blocks = "".join(
-            _block(start, stop, row, scale, _STATES.get(state, "line"), f"{name} {state}")
-            for start, stop, state in runs
+@dataclass(frozen=True)
+class Lane:
+    """A row of blocks; a `hue` draws a dot of that colour before its title."""
+
+    title: str
+    top: int
+    blocks: tuple[Block, ...]
+    hue: str = ""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark below the lanes."""
+
+    x: float
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Of what lies below the 99th percentile, or three times the 95th; `bars` are heights up to 100."""
+
+    title: str
+    bars: tuple[float, ...]
+    top_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    count: int
+    beyond: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """A scored interval: the truth, what was said most, the share of its answers that were right, and what else its truth tells."""
+
+    from_s: float
+    truth: str
+    said: str | None
+    right: bool
+    share: float
+    told: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class StreamView:
+    """The section: a sentence, lanes over time, histograms, and every question with further columns (title, class)."""
+
+    lead: str
+    lanes: tuple[Lane, ...]
+    ticks: tuple[Tick, ...]
+    histograms: tuple[Histogram, ...]
+    questions: tuple[Question, ...]
+    extra: list[tuple[str, str]]
+    width: int = _RIGHT + 20
+    lane_height: int = _LANE_HEIGHT
+
+    @property
+    def height(self) -> int:
+        """Of the lanes with their marks."""
+        return len(self.lanes) * _LANE_PITCH + 24
+
+    @classmethod
+    def of(cls, stream: Mapping[str, Any], inputs: Sequence[str]) -> StreamView:
+        """Of a recorded stream, as `report_html` describes it."""
+        intervals = stream["intervals"]
+        end_ms = max(1.0, 1000.0 * stream["seconds"])
+        told = [key for key in intervals[0] if key not in _KNOWN] if intervals else []
+        times = (("Compute time of an answer", "compute_ms"), ("From capture to answer", "age_ms"))
+        return cls(
+            lead=_lead(stream),
+            lanes=tuple(_lanes(stream, inputs, end_ms)),
+            ticks=tuple(_ticks(end_ms)),
+            histograms=tuple(_histogram(title, stream[key]) for title, key in times if stream.get(key)),
+            questions=tuple(_question(interval, told) for interval in intervals),
+            extra=[(key, _column(intervals, key)) for key in told],
         )
-        lanes.append(_lane(name, row, blocks, hue_of(inputs, name)))
-    bottom = (2 + len(inputs)) * (_LANE + 10) + 16
-    step_s = next(s for s in (1, 2, 5, 10, 30, 60, 300, 1800, 10**9) if end_ms / 1000 / s <= 14)
-    ticks = "".join(
-        f'<text class="soft" x="{_LEFT + 1000 * s * scale:.1f}" y="{bottom}" font-size="11.5" text-anchor="middle">{s} s</text>'
-        for s in range(0, int(end_ms / 1000) + 1, step_s)
-    )
+
+
+def _lead(stream: Mapping[str, Any]) -> str:
     return (
-        f'<svg viewBox="0 0 {_WIDTH + 20} {bottom + 8}" style="min-width:820px" role="img" aria-label="answers against truth over time">'
-        f"{''.join(lanes)}{ticks}</svg>"
+        f"{stream['seconds']:.0f} seconds through {stream['variant']}: {len(stream['results'])} answers, "
+        f"{share(stream['result_accuracy'])} of the scored ones right, {share(stream['interval_accuracy'])} of "
+        f"{len(stream['intervals'])} questions right. A question is scored from half a second after its inputs have settled."
     )
 
 
-def _lane(title: str, row: int, blocks: str, hue: str = "") -> str:
-    dot = f'<circle class="fill c-{hue}" cx="5" cy="{_top(row) + 11}" r="4"/>' if hue else ""
-    return f'{dot}<text x="{14 if hue else 0}" y="{_top(row) + 15}" font-size="12.5" font-weight="600">{escape(title[:9])}</text>{blocks}'
+def _lanes(stream: Mapping[str, Any], inputs: Sequence[str], end_ms: float) -> Iterator[Lane]:
+    """Truth, answers, and one lane per input."""
+    scale = (_RIGHT - _LEFT) / end_ms
+    yield Lane("truth", 0, tuple(_truth(stream["intervals"], scale)))
+    yield Lane("answer", _LANE_PITCH, tuple(_answers(stream, scale, end_ms)))
+    for row, name in enumerate(inputs, 2):
+        states = _runs([(r["t_ms"], r["inputs"].get(name, "absent")) for r in stream["results"]], end_ms)
+        blocks = (_block(f"{name} {s}", start, stop, scale, _STATES.get(s, "line")) for start, stop, s in states)
+        yield Lane(name, row * _LANE_PITCH, tuple(blocks), hue_of(inputs, name))
 
 
-def _truth(intervals: Sequence[Mapping[str, Any]], scale: float) -> str:
-    return "".join(
-        _block(float(i["from_ms"]), float(i["to_ms"]), 0, scale, "blue", f"truth {i['answer']}", str(i["answer"]))
-        for i in intervals
-    )
+def _truth(intervals: Sequence[Mapping[str, Any]], scale: float) -> Iterator[Block]:
+    for interval in intervals:
+        answer = str(interval["answer"])
+        yield _block(f"truth {answer}", float(interval["from_ms"]), float(interval["to_ms"]), scale, "blue", answer)
 
 
-def _answers(stream: Mapping[str, Any], scale: float, end_ms: float) -> str:
+def _answers(stream: Mapping[str, Any], scale: float, end_ms: float) -> Iterator[Block]:
     """Runs of equal answers, cut where scoring begins and ends, so that each piece is right, wrong or not scored."""
-    intervals = stream["intervals"]
-    moments = [(r["t_ms"], (r["label"], _verdict(intervals, r))) for r in stream["results"]]
-    drawn = []
+    moments = [(r["t_ms"], (r["label"], _verdict(stream["intervals"], r))) for r in stream["results"]]
     for start, stop, (label, verdict) in _runs(moments, end_ms):
         hue = {True: "good", False: "bad", None: "line"}[verdict]
-        wide = (stop - start) * scale > 9 + 7 * len(label or "")
-        drawn.append(_block(start, stop, 1, scale, hue, f"answer {label or 'none'}", label if wide else ""))
-    return "".join(drawn)
+        fits = (stop - start) * scale > 9 + 7 * len(label or "")
+        yield _block(f"answer {label or 'none'}", start, stop, scale, hue, label if fits and label else "")
 
 
 def _verdict(intervals: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> bool | None:
@@ -95,76 +159,44 @@ def _runs(moments: Sequence[tuple[float, Any]], end_ms: float) -> Iterator[tuple
         yield float(start), float(moments[after][0]) if after is not None else end_ms, value
 
 
-def _block(start: float, stop: float, row: int, scale: float, hue: str, title: str, text: str | None = "") -> str:
-    x, width = _LEFT + start * scale, max(0.8, (stop - start) * scale - 0.8)
-    label = ""
-    if text:
-        label = (
-            f'<text x="{x + width / 2:.1f}" y="{_top(row) + 15.5}" font-size="12" font-weight="650" text-anchor="middle">'
-            f"{escape(text[:16])}</text>"
-        )
-    opacity = 0.55 if text else 0.85
-    return (
-        f'<g><title>{escape(title)}, {start / 1000:.1f} to {stop / 1000:.1f} s</title><rect class="fill c-{hue}" x="{x:.1f}" '
-        f'y="{_top(row)}" width="{width:.1f}" height="{_LANE}" rx="3" opacity="{opacity}"/>{label}</g>'
-    )
+def _block(title: str, start: float, stop: float, scale: float, hue: str, text: str = "") -> Block:
+    width = max(0.8, (stop - start) * scale - 0.8)
+    return Block(title, start / 1000, stop / 1000, _LEFT + start * scale, width, hue, text)
 
 
-def _top(row: int) -> int:
-    return row * (_LANE + 10)
+def _ticks(end_ms: float) -> Iterator[Tick]:
+    scale = (_RIGHT - _LEFT) / end_ms
+    step_s = next(step for step in _TICKS_S if end_ms / 1000 / step <= 14)
+    for seconds in range(0, int(end_ms / 1000) + 1, step_s):
+        yield Tick(_LEFT + 1000 * seconds * scale, seconds)
 
 
-def _histogram(title: str, values: Sequence[float]) -> str:
-    """Of what lies below the 99th percentile, or three times the 95th; p50, p95 and p99 in words."""
-    if not values:
-        return ""
-    ordered = sorted(values)
+def _histogram(title: str, values_ms: Sequence[float]) -> Histogram:
+    ordered = sorted(values_ms)
     p50, p95, p99 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.5, 0.95, 0.99))
-    bins, top = 40, max(min(p99, 3 * p95), 1e-6)
+    top = max(min(p99, 3 * p95), 1e-6)
     shown = [value for value in ordered if value <= top]
-    counts = [0] * bins
+    counts = [0] * _BINS
     for value in shown:
-        counts[min(bins - 1, max(0, int(value / top * bins)))] += 1
+        counts[min(_BINS - 1, max(0, int(value / top * _BINS)))] += 1
     tallest = max(1, *counts)
-    bars = "".join(
-        f'<rect class="fill c-teal" x="{12 * i}" y="{104 - 100 * n / tallest:.1f}" width="10" height="{100 * n / tallest:.1f}" rx="2"/>'
-        for i, n in enumerate(counts)
+    bars = tuple(100 * n / tallest for n in counts)
+    return Histogram(title, bars, top, p50, p95, p99, len(ordered), len(ordered) - len(shown))
+
+
+def _question(interval: Mapping[str, Any], told: Sequence[str]) -> Question:
+    said = interval["said"]
+    further = (None if interval.get(key) is None else str(interval[key]) for key in told)
+    return Question(
+        from_s=interval["from_ms"] / 1000,
+        truth=str(interval["answer"]),
+        said=None if said is None else str(said),
+        right=said == interval["answer"],
+        share=float(interval["share"]),
+        told=tuple(further),
     )
-    beyond = f", {len(ordered) - len(shown)} beyond the picture" if len(shown) < len(ordered) else ""
-    return (
-        f'<div><h3>{escape(title)}</h3><svg viewBox="0 0 480 124" role="img" aria-label="{escape(title)}">{bars}'
-        f'<text class="soft" x="0" y="120" font-size="12">0</text><text class="soft" x="478" y="120" font-size="12" text-anchor="end">'
-        f'{top:.3g} ms</text></svg><div class="legend">p50 {p50:.2f} ms · p95 {p95:.2f} ms · p99 {p99:.2f} ms<span>{len(values)} '
-        f"answers{beyond}</span></div></div>"
-    )
 
 
-def _questions(intervals: Sequence[Mapping[str, Any]]) -> str:
-    """One row for every scored interval, with whatever else its truth tells."""
-    if not intervals:
-        return ""
-    extra = [key for key in intervals[0] if key not in _KNOWN]
-    header = [
-        ("from", "n"),
-        ("truth", "n"),
-        ("answer", "n"),
-        ("right, of its answers", "b"),
-        *((key, _kind(intervals, key)) for key in extra),
-    ]
-    rows = []
-    for interval in intervals:
-        right = interval["said"] == interval["answer"]
-        mark, style = ("✓", "right") if right else ("✗", "wrong")
-        said = escape("–" if interval["said"] is None else str(interval["said"]))
-        bar = f'<div class="bar c-{"good" if right else "bad"}"><i style="width:{percent(float(interval["share"]))}"></i></div>'
-        told = [escape("–" if interval.get(key) is None else str(interval[key])) for key in extra]
-        truth = f"<b>{escape(str(interval['answer']))}</b>"
-        rows.append(
-            [f"{interval['from_ms'] / 1000:.1f} s", truth, f'<span class="{style}">{said} {mark}</span>', bar, *told]
-        )
-    return f"<h3>Questions</h3>{table(header, rows)}"
-
-
-def _kind(intervals: Sequence[Mapping[str, Any]], key: str) -> str:
+def _column(intervals: Sequence[Mapping[str, Any]], key: str) -> str:
     """Long texts get room."""
     return "t" if any(len(str(interval.get(key))) > 16 for interval in intervals) else ""

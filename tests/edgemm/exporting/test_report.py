@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -15,7 +16,7 @@ from edgemm_plugins.inputs.tensor import Tensor
 from edgemm_plugins.inputs.text import Text
 from edgemm_plugins.outputs.classes import Classes
 
-EVIL = '"><script>alert(1)</script><img src=x onerror=y>&\x1b[2J'
+EVIL = '"><script>alert(1)</script><img src=x onerror=y>&\x1b[2J\u202e'
 VOID = {"meta", "path", "rect", "circle", "br", "img", "input", "link", "hr"}
 
 
@@ -117,7 +118,9 @@ def test_every_name_and_label_is_escaped():
     found = parsed(page)
     assert not found.tags & {"script", "img", "iframe", "link", "object"}
     assert not [name for name, _ in found.attributes if name.startswith("on")]
-    assert "\x1b" not in page
+    assert not set("\x1b\u202e") & set(page), (
+        "nor may a name hide what it is: control and bidirectional characters are gone"
+    )
     assert sum(text.count("<script>") for text in found.texts) > 20, "the labels are there, as text"
 
 
@@ -154,6 +157,13 @@ def test_a_missed_gate_and_a_missed_goal_are_red():
     assert '<div class="bar c-bad">' in report_html(manifest(), {}, {})
     assert 'class="tile bad"><b>90%' in report_html(manifest(), {}, {}, stream=stream(accuracy=0.9))
     assert 'class="tile good"><b>100%' in report_html(manifest(), {}, {}, stream=stream(accuracy=1.0))
+
+
+def test_a_bundle_that_says_nothing_of_parity_or_calibration_is_drawn_too():
+    page = report_html(replace(manifest(), parity={}, calibration={}, planned={}), {}, {})
+    assert "Nothing was compared." in page
+    assert "Calibration" not in page
+    assert "Still to build" not in page
 
 
 def test_an_empty_stream_is_drawn_too():

@@ -1,0 +1,97 @@
+"""First step of an export: every graph as FP32 ONNX, loaded, and found to compute what torch computes.
+
+It knows nothing of devices and of other precisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgemm.bundle.manifest import GraphRecord
+from edgemm.bundle.writer import BundleWriter
+from edgemm.checking.parity import Parity, compare
+from edgemm.errors import ParityError
+from edgemm.exporting.calibrate import Samples
+from edgemm.exporting.onnx_from_torch import onnx_from_torch
+from edgemm.host.interfaces import Runner
+from edgemm.model.graph import ModelGraph, Node
+from edgemm.model.precision import FP32, PRECISIONS
+from edgemm.modeling.graph_modules import Exportable, example_inputs, run_modules, tensor_specs
+from edgemm.progress import Progress
+from edgemm.runners.onnxruntime import OnnxRuntimeRunner
+
+_EXAMPLE_BATCH = 2
+_COMPARED_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """The FP32 reference graphs, at `reference_path` in the bundle.
+
+    Attributes:
+        model: the nodes and edges that use them.
+        records: graph -> its tensors and size.
+        keep_fp32: graph -> names of its nodes that stay FP32 in every precision.
+        runners: graph -> what runs it here.
+        parity: node -> its difference from torch.
+    """
+
+    model: ModelGraph
+    records: Mapping[str, GraphRecord]
+    keep_fp32: Mapping[str, tuple[str, ...]]
+    runners: Mapping[str, Runner]
+    parity: Mapping[str, Parity]
+
+
+def reference_path(graph: str) -> str:
+    """Where the bundle has a graph in FP32."""
+    return f"graphs/{graph}/model.onnx"
+
+
+def export_graphs(model: Exportable, samples: Samples, writer: BundleWriter, progress: Progress) -> Graphs:
+    """Export every graph of `model` once, and compare each node with torch on a few of `samples`.
+
+    Raises:
+        ExportError: torch cannot export a graph; ParityError: its ONNX does not compute the same.
+    """
+    run = run_modules(model, example_inputs(model.graph.inputs, _EXAMPLE_BATCH))
+    modules = model.modules_by_graph
+    records, keep_fp32, runners = {}, {}, {}
+    for number, name in enumerate(model.graph.graph_names):
+        progress("exporting", number, len(model.graph.graph_names), f"graph {name} to ONNX")
+        node = _first_user(model.graph, name)
+        example = run[node.name]["inputs"]
+        inputs = tensor_specs(node.graph_inputs, example)
+        outputs = tensor_specs(node.outputs, run[node.name]["outputs"])
+        path = writer.path(reference_path(name))
+        keep_fp32[name] = onnx_from_torch(modules[name], example, inputs, outputs, path)
+        parameters = sum(parameter.numel() for parameter in modules[name].parameters())
+        records[name] = GraphRecord(inputs, outputs, parameters)
+        runners[name] = OnnxRuntimeRunner(path.read_bytes(), name)
+    return Graphs(model.graph, records, keep_fp32, runners, _compared_with_torch(model, runners, samples))
+
+
+def _first_user(graph: ModelGraph, name: str) -> Node:
+    return next(node for node in graph.nodes if node.graph == name)
+
+
+def _compared_with_torch(
+    model: Exportable, runners: Mapping[str, OnnxRuntimeRunner], samples: Samples
+) -> dict[str, Parity]:
+    """Each node on what torch feeds it, where shapes of outputs do not depend on data."""
+    import torch
+
+    tensors = samples.part(0, _COMPARED_ROWS).tensors
+    expected = run_modules(model, {name: torch.from_numpy(array) for name, array in tensors.items()})
+    found = {}
+    for node in model.graph.nodes:
+        inputs, outputs = ([t.numpy() for t in expected[node.name][side]] for side in ("inputs", "outputs"))
+        got = runners[node.graph].run(dict(zip(node.graph_inputs, inputs, strict=True)))
+        parity = found[node.name] = compare(node.name, outputs, got)
+        if not parity.passes(PRECISIONS[FP32].gate):
+            raise ParityError(
+                f"node '{node.name}': ONNX does not compute what torch does (largest difference {parity.max_abs:.3g}, cosine "
+                f"{parity.cosine:.6f}); does its forward depend on data in Python, or on random numbers?"
+            )
+    return found
