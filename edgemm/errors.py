@@ -20,7 +20,6 @@ failed, 2 wrong usage, 3 something is missing on this machine.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -40,6 +39,8 @@ class UnknownNameError(UsageError):
     """A name that nobody registered."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], advice: str = "") -> None:
+        import difflib  # only where an error is made
+
         known = sorted(known)
         nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         message = f"unknown {kind} '{name}'"

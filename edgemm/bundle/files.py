@@ -8,15 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from edgemm.bundle.manifest import manifest_from_json
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import BundleError, UsageError
-from edgemm.uris import redact
 
 MANIFEST, DIGEST = "manifest.json", "manifest.sha256"
 _MANIFEST_LIMIT_BYTES = 16 * 2**20
@@ -79,7 +76,11 @@ class Bundle:
 def is_bundle(path: str | Path) -> bool:
     """Whether a path looks like a bundle: a folder with a manifest, or a zip."""
     path = Path(path)
-    return (path / MANIFEST).is_file() or (path.is_file() and zipfile.is_zipfile(path))
+    if not path.is_file():
+        return (path / MANIFEST).is_file()
+    import zipfile
+
+    return zipfile.is_zipfile(path)
 
 
 def _reader(path: Path) -> Callable[[str, int], bytes]:
@@ -87,6 +88,8 @@ def _reader(path: Path) -> Callable[[str, int], bytes]:
         return lambda name, limit: _from_folder(path, name, limit)
     if path.is_file():
         return lambda name, limit: _from_zip(path, name, limit)
+    from edgemm.uris import redact
+
     shown = redact(str(path))
     raise UsageError(f"there is no bundle at '{shown}'; make one with: edgemm export CHECKPOINT --out {shown}")
 
@@ -108,6 +111,9 @@ def _from_folder(folder: Path, name: str, limit: int) -> bytes:
 
 
 def _from_zip(path: Path, name: str, limit: int) -> bytes:
+    import zipfile  # a folder's cold start does without it
+    import zlib
+
     _safe_parts(path, name)
     try:
         with zipfile.ZipFile(path) as archive:

@@ -80,9 +80,9 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _read(hint: Any, value: Any, where: str, lenient: bool) -> Any:
-    origin = get_origin(hint)
-    if hint is Any:
+    if hint is Any or type(value) is hint:  # most of a manifest: texts and numbers
         return value
+    origin = get_origin(hint)
     if hint in _WRITTEN_AS_TEXT:
         try:
             return hint.parse(value, where)
@@ -106,9 +106,7 @@ def _read(hint: Any, value: Any, where: str, lenient: bool) -> Any:
         return dataclass_from_json(hint, value, where, ignore_unknown=lenient)
     if hint is float and type(value) is int:
         return float(value)
-    if type(value) is not hint:
-        raise BundleError(f"{where}: expected {hint.__name__}, got {_name(value)}")
-    return value
+    raise BundleError(f"{where}: expected {hint.__name__}, got {_name(value)}")
 
 
 def _read_declaration(role: str, value: Any, where: str, lenient: bool) -> Any:

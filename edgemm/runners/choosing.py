@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.manifest import Variant
 from edgemm.errors import BundleError, EdgeMMError, MissingDependencyError, UsageError
-from edgemm.host.interfaces import Runner, RunnerFit
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 
 if TYPE_CHECKING:
     from edgemm.host.entries import RunnerEntry
+    from edgemm.host.interfaces import Runner, RunnerFit
     from edgemm.host.plugin_host import Registered
 
 REFERENCE = "cpu.onnxruntime.fp32"
@@ -151,6 +151,7 @@ def _runner(bundle: Bundle, variant: Variant, graph: str, content: bytes, thread
 
 def _fit(variant: Variant) -> RunnerFit:
     """Whether all runners of a variant's files could run it here; those that do not say so are used only for what is asked for by name."""
+    from edgemm.host.interfaces import RunnerFit
     from edgemm.host.plugin_host import default_host
 
     fits: list[RunnerFit] = []

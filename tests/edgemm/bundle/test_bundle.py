@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -180,6 +182,12 @@ def test_variants_are_found_by_key_precision_or_device(three_inputs):
     assert manifest.find_variant("cpu") == "cpu.onnxruntime.fp32"
     with pytest.raises(UnknownNameError, match=r"known: cpu\.onnxruntime\.fp32"):
         manifest.find_variant("int8")
+
+
+def test_a_folder_opens_without_what_only_zips_and_errors_need(three_inputs):
+    code = f"import sys, edgemm\nedgemm.open({str(three_inputs())!r}).close()\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"zipfile", "shutil", "difflib", "edgemm.uris"} & set(done.stdout.split()) == set()
 
 
 def test_results_do_not_depend_on_the_form_of_the_bundle(three_inputs):

@@ -47,6 +47,7 @@ class Chain:
     """x -> first -> second -> third -> answer; the first two share the graph `step`, the third has the graph `last`."""
 
     def __init__(self, step: nn.Module, last: nn.Module):
+        self.state_by_graph = {}
         outputs = ("y", "up")
         nodes = (
             Node("first", "step", edges({"x": "input.x"}), outputs),
@@ -54,7 +55,7 @@ class Chain:
             Node("third", "last", edges({"x": "second.y"}), outputs),
         )
         self.graph = ModelGraph(
-            "chain", {"x": edgemm.Tensor((WIDTH,))}, nodes, {"answer": Output("third.y", tuple("abcdefgh"))}
+            "chain", {"x": edgemm.Tensor((WIDTH,))}, nodes, {"answer": Output.of("third.y", edgemm.Classes(tuple("abcdefgh")))}
         )
         self.modules_by_graph = {"step": step.eval(), "last": last.eval()}
 

@@ -239,7 +239,7 @@ def test_fp32_that_does_not_compute_what_torch_does_leaves_no_bundle(tmp_path, c
 def one_node(module):
     node = Node("net", "net", edges({"x": "input.x"}), ("y", "up"))
     graph = ModelGraph("one", {"x": edgemm.Tensor((8,))}, (node,), {"answer": Output.of("net.y", Array())})
-    return SimpleNamespace(graph=graph, modules_by_graph={"net": module.eval()})
+    return SimpleNamespace(graph=graph, modules_by_graph={"net": module.eval()}, state_by_graph={})
 
 
 # ---- the real quantizers
