@@ -36,6 +36,7 @@ def make_clip(path):
         container.mux(audio.encode(None))
 
 
+@pytest.mark.export
 def test_a_network_of_ones_own_exports_and_streams_in_fifteen_lines(tmp_path, monkeypatch, capsys):
     text = program("wrap")
     ours = [line for line in text.partition("net = Net()")[2].splitlines() if line.strip()]

@@ -34,6 +34,7 @@ def test_a_missing_file_is_named(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.export
 @pytest.mark.media
 @pytest.mark.skipif(not is_complete(Shipped()), reason="the shipped model and clip are not in this tree")
 def test_the_main_job_end_to_end(tmp_path, capsys):
