@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -52,21 +53,31 @@ def _texts(item: pytest.Item) -> Iterator[str]:
 
 
 @cache
-def _text(function: Callable[..., Any]) -> str:
-    return inspect.getsource(function)
+def _text(function: FunctionType) -> str:
+    """The source of a function and of the functions of its module that it uses."""
+    used = [function]
+    for one in used:  # grows on the way
+        for name in one.__code__.co_names:
+            other = one.__globals__.get(name)
+            if isinstance(other, FunctionType) and other.__module__ == function.__module__ and other not in used:
+                used.append(other)
+    return "\n".join(inspect.getsource(one) for one in used)
 
 
 def _guard_export() -> None:
-    """Torch's exporter, once it is loaded, refuses to work for a test that is not marked."""
-    onnx = sys.modules.get("torch.onnx")
-    if onnx is None or getattr(onnx.export, "guarded", False):
+    """Torch's exporter, once torch is loaded, refuses to work for a test that is not marked."""
+    if "torch" not in sys.modules:
         return
+    from torch import onnx
+
     export = onnx.export
+    if getattr(export, "guarded", False):
+        return
 
     def guarded(*args: Any, **options: Any) -> Any:
         if _running and _running[-1].get_closest_marker("export") is None:
             pytest.fail(f"{_running[-1].nodeid} exports through torch: mark it with @pytest.mark.export", pytrace=False)
         return export(*args, **options)
 
-    guarded.guarded = True  # type: ignore[attr-defined]
+    guarded.guarded = True
     onnx.export = guarded

@@ -15,6 +15,7 @@ from edgemm.streaming.interfaces import Observer, Sink
 from edgemm.streaming.listeners import NOBODY, Listeners, name_of
 
 _CAPACITY = 256
+POLL_S = 0.5  # how soon a waiting reader hears Ctrl-C
 CLOSING_S = 5.0  # how long closing waits for a thread that is in somebody else's code
 
 
@@ -108,7 +109,7 @@ class Outlet:
         while True:
             with self._condition:
                 while not self._results and not self._finished:
-                    self._condition.wait(0.5)  # so that Ctrl-C is heard
+                    self._condition.wait(POLL_S)
                 if not self._results:
                     return
                 result = self._results.popleft()

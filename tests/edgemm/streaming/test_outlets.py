@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from edgemm.streaming.interfaces import Observer
 
 HELD = 256  # results that wait for whoever iterates
+
+
+@pytest.fixture(autouse=True)
+def readers_are_woken_and_do_not_look_by_themselves(monkeypatch):
+    monkeypatch.setattr("edgemm.streaming.outlets.POLL_S", 1000)
 
 
 def put(outlet, *results):
@@ -194,6 +201,23 @@ def test_letting_go_delivers_nothing_more_to_a_slow_callback(outlet, gate):
     made.release()
     gate.open()
     served(made)
+    assert got == [1]
+
+
+def test_closing_delivers_nothing_more_to_a_slow_callback(outlet, gate, background, waits_in):
+    got = []
+
+    def slow(result):
+        got.append(result)
+        gate()
+
+    made = outlet(slow)
+    put(made, 1, 2, 3)
+    gate.reached()
+    closer = background(made.close)
+    waits_in(closer, "close")
+    gate.open()
+    closer.end()
     assert got == [1]
 
 

@@ -167,6 +167,12 @@ def test_what_is_due_while_nothing_comes_is_answered_in_its_time(stream, script,
     assert [next(results), next(results)] == [("tick", 100), ("tick", 150)]
 
 
+def test_a_model_for_which_nothing_comes_sleeps(stream, script, fake_model, waits_in):
+    stream(fake_model(), script(live=True, hang=True))
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "edgemm-model")
+    waits_in(thread, "take")
+
+
 def test_nothing_is_answered_before_it_is_due(stream, script, fake_model, clock):
     made = stream(fake_model(tick_ms=1), script(live=True, hang=True))
     assert made.wait(0.05) is False
