@@ -13,6 +13,8 @@ from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
+import onnx
+
 from edgemm.bundle.manifest import Planned, Variant
 from edgemm.bundle.writer import BundleWriter
 from edgemm.checking.parity import Parity, compare_nodes, compare_outputs
@@ -201,4 +203,31 @@ def _planned(target: Target, chosen: Mapping[str, _Chosen]) -> Planned:
 
 def _runner(writer: BundleWriter, backend: str, path: str, graph: str) -> Runner:
     """Runs a graph as its backend would: optimised only on the CPU, whose kernels would add errors of their own to another's INT8."""
-    return OnnxRuntimeRunner((writer.folder / path).read_bytes(), graph, optimise=backend == ON_CPU)
+    content = (writer.folder / path).read_bytes()
+    if backend == ON_CPU:
+        return OnnxRuntimeRunner(content, graph)
+    return OnnxRuntimeRunner(_with_float16_kept(content), graph, optimise=False)
+
+
+def _with_float16_kept(content: bytes) -> bytes:
+    """The graph with an Identity behind every FP16 value, which makes ONNX Runtime round there, and overflow.
+
+    It runs nearly every FP16 node of a CPU in FP32, between casts that it adds, and takes out casts that meet, also when it is told to optimise
+    nothing. Without this an FP16 graph would be judged by what it computes in FP32.
+    """
+    model = onnx.load_from_string(content)
+    values = onnx.shape_inference.infer_shapes(model).graph
+    halves = {v.name for v in values.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16}
+    nodes = []
+    for node in model.graph.node:
+        nodes.append(node)
+        for index, name in enumerate(node.output):
+            if name in halves:
+                node.output[index] = f"{name}/unrounded"
+                nodes.append(onnx.helper.make_node("Identity", [node.output[index]], [name]))
+    kept = onnx.ModelProto()
+    kept.CopyFrom(model)
+    del kept.graph.node[:]
+    kept.graph.node.extend(nodes)
+    rounded: bytes = kept.SerializeToString()
+    return rounded
