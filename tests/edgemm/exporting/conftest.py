@@ -55,7 +55,10 @@ class Chain:
             Node("third", "last", edges({"x": "second.y"}), outputs),
         )
         self.graph = ModelGraph(
-            "chain", {"x": edgemm.Tensor((WIDTH,))}, nodes, {"answer": Output.of("third.y", edgemm.Classes(tuple("abcdefgh")))}
+            "chain",
+            {"x": edgemm.Tensor((WIDTH,))},
+            nodes,
+            {"answer": Output.of("third.y", edgemm.Classes(tuple("abcdefgh")))},
         )
         self.modules_by_graph = {"step": step.eval(), "last": last.eval()}
 
