@@ -45,7 +45,7 @@ _LAZY = {
     "doctor": "edgemm.machine.doctor",
     "evaluate": "edgemm.training.evaluate",
     "export": "edgemm.exporting.export",
-    "hookimpl": "edgemm.host.hookspecs",
+    "hookimpl": "edgemm.host.marker",
     "load": "edgemm.modeling.checkpoint",
     "open": "edgemm.runtime.model",
     "profile": "edgemm.profiling.profile",
@@ -123,8 +123,8 @@ if TYPE_CHECKING:
         SourceEntry,
         TaskEntry,
     )
-    from edgemm.host.hookspecs import hookimpl
     from edgemm.host.interfaces import Packet
+    from edgemm.host.marker import hookimpl
     from edgemm.inputs.kind import InputKind
     from edgemm.machine.doctor import doctor
     from edgemm.modeling.checkpoint import load

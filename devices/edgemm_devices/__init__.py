@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from edgemm.host.entries import DeviceEntry
-from edgemm.host.hookspecs import hookimpl
+from edgemm.host.marker import hookimpl
 
 if TYPE_CHECKING:
     from edgemm.machine.machine import Machine

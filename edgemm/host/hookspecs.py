@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 PROJECT = "edgemm"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec

@@ -19,7 +19,7 @@ knowing what a cell holds.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -43,6 +43,9 @@ class Cell(Protocol):
     version: int
     changes: int
     captured_ns: int
+
+
+Due = Callable[[Sequence[Cell], Sequence[int]], bool]
 
 
 @dataclass(frozen=True)
@@ -257,12 +260,9 @@ class BoundPolicy:
 
     selective = False
 
-    def due(self, trigger: Trigger, cells: Sequence[Cell], marks: Sequence[int]) -> bool:
-        """Whether the node runs now."""
-        for cell, mark in zip(cells, marks):  # noqa: B905, SIM110 - the hot path: no generator, no strict
-            if trigger.news(cell, mark):
-                return True
-        return False
+    def due(self, trigger: Trigger) -> Due:
+        """What says whether the node runs now; made once, as it is asked at every push."""
+        return _any_arrival if trigger == ARRIVAL else lambda cells, marks: any(map(trigger.news, cells, marks))
 
     def admits(self, cell: Cell, cells: Sequence[Cell]) -> bool:
         """Whether what a cell holds is read together with the rest."""
@@ -270,8 +270,8 @@ class BoundPolicy:
 
 
 class _BoundBarrier(BoundPolicy):
-    def due(self, trigger: Trigger, cells: Sequence[Cell], marks: Sequence[int]) -> bool:
-        return all(trigger.news(cell, mark) for cell, mark in zip(cells, marks, strict=True))
+    def due(self, trigger: Trigger) -> Due:
+        return _every_arrival if trigger == ARRIVAL else lambda cells, marks: all(map(trigger.news, cells, marks))
 
 
 class _BoundReference(BoundPolicy):
@@ -281,12 +281,29 @@ class _BoundReference(BoundPolicy):
         self._index = index
         self._tolerance_ns = tolerance_ns
 
-    def due(self, trigger: Trigger, cells: Sequence[Cell], marks: Sequence[int]) -> bool:
-        return trigger.news(cells[self._index], marks[self._index])
+    def due(self, trigger: Trigger) -> Due:
+        index = self._index
+        return lambda cells, marks: trigger.news(cells[index], marks[index])
 
     def admits(self, cell: Cell, cells: Sequence[Cell]) -> bool:
         reference_ns = cells[self._index].captured_ns
         return reference_ns < 0 or abs(cell.captured_ns - reference_ns) <= self._tolerance_ns
+
+
+def _any_arrival(cells: Sequence[Cell], marks: Sequence[int]) -> bool:
+    """`latest` with `arrival`, which most nodes have: the hot path, with neither generator nor a call per cell."""
+    for cell, mark in zip(cells, marks):  # noqa: B905, SIM110
+        if cell.version != mark:
+            return True
+    return False
+
+
+def _every_arrival(cells: Sequence[Cell], marks: Sequence[int]) -> bool:
+    """`barrier` with `arrival`, likewise."""
+    for cell, mark in zip(cells, marks):  # noqa: B905, SIM110
+        if cell.version == mark:
+            return False
+    return True
 
 
 def _parse_call(text: Any, where: str) -> tuple[str, list[str]]:

@@ -126,8 +126,10 @@ class SessionBinding:
 
     def feed(self, name: str, array: np.ndarray) -> None:
         """Read `array` in place at the next runs; a GPU's provider copies it up at each."""
-        self._unfixed.pop(name, None)
-        self._from_host.add(name)
+        if self._unfixed:
+            self._unfixed.pop(name, None)
+        if self._memory != HOST:
+            self._from_host.add(name)
         self._binding.bind_cpu_input(name, array)
 
     def link(self, name: str, value: Value) -> None:

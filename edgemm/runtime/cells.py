@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgemm.errors import InputError
-from edgemm.inputs.kind import InputKind, Tensors
+from edgemm.inputs.kind import Feed, InputKind, Tensors
 from edgemm.model.edge import Window
 from edgemm.runners.values import HostValue, Value
 
@@ -71,6 +71,11 @@ class Cell:
         self.captured_ns = captured_ns
         self.version += 1
         self.changes += 1
+        if self.watchers:
+            self.tell(captured_ns)
+
+    def tell(self, captured_ns: int) -> None:
+        """Tell the watchers of an arrival."""
         for watcher in self.watchers:
             watcher(captured_ns)
 
@@ -114,7 +119,19 @@ class InputCell(Cell):
         refreshed: cells whose content is captured again when this input says the same again.
     """
 
-    __slots__ = ("_compared", "compare", "ended", "feed", "keep", "kind", "late", "name", "newest_ns", "refreshed")
+    __slots__ = (
+        "_compared",
+        "_convert",
+        "compare",
+        "ended",
+        "feed",
+        "keep",
+        "kind",
+        "late",
+        "name",
+        "newest_ns",
+        "refreshed",
+    )
 
     def __init__(self, name: str, kind: InputKind) -> None:
         super().__init__(
@@ -123,6 +140,7 @@ class InputCell(Cell):
         self.name = name
         self.kind = kind
         self.feed = kind.open_feed()
+        self._convert = kind.convert if type(self.feed) is Feed else None
         self.newest_ns = _LONG_AGO
         self.late = 0
         self.ended = ""
@@ -131,25 +149,15 @@ class InputCell(Cell):
         self.refreshed: list[Cell] = []
         self._compared: Any = None
 
-    def accepts(self, captured_ns: int) -> bool:
-        """Whether a value of that time is not late; a late one is counted."""
-        if captured_ns < self.newest_ns:
-            self.late += 1
-            return False
-        return True
-
     def repeats(self, raw: Any, captured_ns: int) -> bool:
-        """Take a value that says again what is held; False where it does not, or where nobody cares."""
-        if not self.compare:
-            return False
+        """Take a value that says again what is held; False where it does not. Asked only where some reader cares."""
         if self.captured_ns == NEVER or not _same(raw, self._compared):
             # its owner may change an array in place, so what is compared with must be a copy
             self._compared = raw.copy() if isinstance(raw, np.ndarray) else raw
             return False
         self.captured_ns = captured_ns
         self.version += 1  # an arrival, not a change
-        for watcher in self.watchers:
-            watcher(captured_ns)
+        self.tell(captured_ns)
         for cell in self.refreshed:
             cell.refresh(captured_ns)
         return True
@@ -160,17 +168,18 @@ class InputCell(Cell):
         Raises:
             InputError: it does not fit; the message names the input.
         """
-        if self.repeats(raw, captured_ns):
+        if self.compare and self.repeats(raw, captured_ns):
             self.newest_ns = captured_ns
             return (captured_ns,)
         try:
+            if self._convert is not None:  # the hot path: one value in, one out, no generator between
+                self.take(self._convert(raw), captured_ns)
+                self.newest_ns = captured_ns
+                return (captured_ns,)
             made = self.feed.push(raw, captured_ns)
         except InputError as error:
             raise self._misfit(error) from None
         self.newest_ns = captured_ns
-        if type(made) is tuple and len(made) == 1:  # the hot path: no generator
-            self.take(*made[0])
-            return (made[0][1],)
         return self._one_by_one(made)
 
     def _one_by_one(self, made: Iterable[tuple[Tensors, int]]) -> Iterator[int]:
@@ -187,14 +196,21 @@ class InputCell(Cell):
 
     def take(self, tensors: Tensors, captured_ns: int) -> None:
         """Hold new tensors."""
-        for value, tensor in zip(self.values, tensors):  # noqa: B905 - the hot path
-            if not self.keep:
+        if self.keep:
+            self._copy(tensors)
+        else:
+            for value, tensor in zip(self.values, tensors):  # noqa: B905 - the hot path
                 value.array = tensor  # type: ignore[misc]
-            elif value.array.base is None and value.array.shape == tensor.shape:
-                np.copyto(value.array, tensor)
-            else:
-                value.array = tensor.copy()  # type: ignore[misc]
-        self.publish(captured_ns)
+        self.captured_ns = captured_ns  # as `publish`, without the call
+        self.version += 1
+        self.changes += 1
+        if self.watchers:
+            self.tell(captured_ns)
+
+    def _copy(self, tensors: Tensors) -> None:
+        """Into the cell's own arrays, which stay where they are: who reads them has bound them once."""
+        for value, tensor in zip(self.values, tensors, strict=True):
+            np.copyto(value.array, tensor)
 
     def clear(self) -> None:
         """Forget everything, also what the feed has of the past."""

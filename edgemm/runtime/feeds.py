@@ -12,7 +12,8 @@ place. They know ages and names, not arrays of a device nor threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableSequence, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -23,12 +24,31 @@ NEVER = -1
 NS_PER_MS = 1_000_000
 
 
+Row: TypeAlias = Any  # float32 numbers that can be assigned one by one: an array's row, or a memoryview of it
+
+
+class Aged(Protocol):
+    """As much of a cell as is asked here."""
+
+    def age_ns(self, now_ns: int) -> int:
+        """Age of what may be used, or `NEVER`."""
+        ...
+
+
 def may_run(node: Node, usable: Iterable[bool]) -> bool:
     """Whether a node can run, given which of its sources (of its members, where it takes presence) are usable."""
     return any(usable) if node.presence else all(usable)
 
 
-def write_members(ages_ns: Sequence[int], presence: MutableSequence[float], age_ms: MutableSequence[float]) -> bool:
+def all_usable(cells: Iterable[Aged], now_ns: int) -> bool:
+    """The same for a node without presence, asked of cells."""
+    for cell in cells:  # noqa: SIM110 - the hot path: no generator
+        if cell.age_ns(now_ns) == NEVER:
+            return False
+    return True
+
+
+def write_members(ages_ns: Sequence[int], presence: Row, age_ms: Row) -> bool:
     """Write one row of presence and age from each member's age (or `NEVER`); whether anybody is present."""
     someone = False
     for index, age_ns in enumerate(ages_ns):

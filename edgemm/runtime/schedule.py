@@ -113,7 +113,7 @@ class Live:
         """
         arrivals, result = self.arrive(name, value, captured_ns)
         for at_ns in arrivals:
-            result = self._run_due(self.plan(name), at_ns) or result
+            result = self._run_due(self._untimed if self._failing else self._plans[name], at_ns) or result
         return result
 
     def arrive(self, name: str, value: Any, captured_ns: int | None) -> tuple[Iterable[int], Result | None]:
@@ -127,7 +127,8 @@ class Live:
             raise UnknownNameError("input", name, self.inputs)
         if captured_ns is None:
             captured_ns = self._clock()
-        if not cell.accepts(captured_ns):
+        if captured_ns < cell.newest_ns:
+            cell.late += 1
             return (), None
         result = self._tick_before(captured_ns) if self._ticking else None
         return cell.arrivals(value, captured_ns), result
@@ -292,10 +293,16 @@ class Live:
         """Run the steps of `plan` that are due; a result if one of them gives an output."""
         answered = False
         for step in plan:
-            if step.due(now_ns):
+            if step.rules(step.cells, step.marks) if step.retry_ns == NEVER else now_ns >= step.retry_ns:  # as `due`
                 started_ns = started_ns or monotonic_ns()
-                self.run(step, now_ns)
-                if step.speaks:
+                try:  # as in `run`, without the call
+                    step.run(now_ns)
+                except Exception as error:
+                    self._quarantine(step, now_ns, error)
+                else:
+                    if self._failing:
+                        self._release(step)
+                if step.answers and step.speaks:
                     answered = True
         return self.answer(now_ns, started_ns) if answered else None
 

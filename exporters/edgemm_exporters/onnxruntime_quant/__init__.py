@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgemm.host.entries import QuantizerEntry
-from edgemm.host.hookspecs import hookimpl
+from edgemm.host.marker import hookimpl
 
 _MODULE = "edgemm_exporters.onnxruntime_quant.quantizers"
 _NEEDS = ("onnx", "onnxruntime")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgemm.host.entries import ExporterEntry, RunnerEntry
-from edgemm.host.hookspecs import hookimpl
+from edgemm.host.marker import hookimpl
 
 
 @hookimpl

@@ -6,14 +6,15 @@ import json
 import subprocess
 import sys
 
+from edgemm.host.entries import CommandEntry, TaskEntry
 from edgemm.host.plugin_host import default_host
 
 HEAVY = {"numpy", "onnxruntime", "pydantic", "torch", "onnx", "av", "soxr", "rich", "espeakng_loader"}
 
 
 def test_its_entries_come_from_its_own_distribution():
-    for kind, name in (("task", "digit_desk"), ("command", "demo")):
-        found = default_host().find(kind, name)
+    for record, name in ((TaskEntry, "digit_desk"), (CommandEntry, "demo")):
+        found = default_host().find(record, name)
         assert (found.plugin, found.distribution.split()[0]) == ("digit_desk", "edgemm-digit-desk")
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import edgemm
 from edgemm.errors import UsageError
 from edgemm.outputs.results import Result
 from edgemm_digit_desk.scoring import read_truth, score_stream
@@ -13,8 +14,10 @@ TRUTH = [{"from_ms": 1000, "to_ms": 2000, "answer": "1"}, {"from_ms": 2500, "to_
 
 
 def result(at_ms, label):
-    outputs = {} if label is None else {"answer": np.eye(3)[LABELS.index(label)]}
-    return Result(outputs, {"answer": LABELS}, None, lambda rows: {}, (at_ms * MS, at_ms * MS, at_ms * MS), 0)
+    outputs = {} if label is None else {"answer": {"scores": np.eye(3)[LABELS.index(label)]}}
+    return Result(
+        outputs, {"answer": edgemm.Classes(LABELS)}, None, lambda rows: {}, (at_ms * MS, at_ms * MS, at_ms * MS), 0
+    )
 
 
 def test_only_results_inside_intervals_count():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgemm.host.entries import FusionEntry
-from edgemm.host.hookspecs import hookimpl
+from edgemm.host.marker import hookimpl
 
 
 @hookimpl

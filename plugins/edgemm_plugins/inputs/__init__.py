@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from edgemm.host.entries import InputEntry
-from edgemm.host.hookspecs import hookimpl
+from edgemm.host.marker import hookimpl
+
+if TYPE_CHECKING:
+    from edgemm.host.entries import InputEntry
 
 
 @hookimpl
 def edgemm_inputs() -> Iterator[InputEntry]:
     """Kinds of input."""
+    from edgemm.host.entries import InputEntry  # not where a bundle is opened, which needs a kind and no list of them
+
     yield InputEntry(
         "image", "edgemm_plugins.inputs.image:Image", "frames of any size, made the model's: crop, letterbox or stretch"
     )

@@ -12,6 +12,9 @@ from edgemm.errors import InputError, SpecError
 from edgemm.inputs.kind import Feed, InputKind, Tensors, check_positive, not_this
 from edgemm.tensors import BATCH, TensorSpec
 
+_FLOAT32 = np.dtype(np.float32)
+_DTYPES = (_FLOAT32, np.dtype(np.int16))
+
 
 @dataclass(frozen=True)
 class Sound:
@@ -88,13 +91,13 @@ class Audio(InputKind):
                     f"soxr.resample(samples, {raw.sample_rate_hz}, {self.sample_rate_hz})"
                 )
             raw = raw.samples
-        if not isinstance(raw, np.ndarray) or raw.ndim != 1 or raw.dtype not in (np.int16, np.float32):
+        if not isinstance(raw, np.ndarray) or raw.ndim != 1 or raw.dtype not in _DTYPES:
             raise not_this(
                 f"sound as edgemm.Sound(samples, sample_rate_hz), or a mono numpy array (n,) of float32 in [-1, 1] or int16 at "
                 f"{self.sample_rate_hz} Hz",
                 raw,
             )
-        return raw if raw.dtype == np.float32 else raw.astype(np.float32) / np.float32(32768.0)
+        return raw if raw.dtype == _FLOAT32 else raw.astype(np.float32) / np.float32(32768.0)
 
     def open_feed(self) -> Feed:
         """A window that slides over the stream."""

@@ -35,10 +35,12 @@ class Image(InputKind):
     height: int
     width: int
     fit: str = "crop"
+    _shape: ClassVar[tuple[int, ...]] = ()
 
     def __post_init__(self) -> None:
         check_positive(self, "height", "width")
         check_choice(self, "fit", ("crop", "letterbox", "stretch"))
+        object.__setattr__(self, "_shape", (self.height, self.width, 3))
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
@@ -51,6 +53,8 @@ class Image(InputKind):
         Raises:
             InputError: for another type, dtype or number of axes.
         """
+        if type(raw) is np.ndarray and raw.shape == self._shape and raw.dtype == _UINT8:
+            return (raw[np.newaxis],)  # what a camera of this size delivers: at once
         return (self.fitted(raw)[np.newaxis],)
 
     def fitted(self, raw: Any) -> np.ndarray:

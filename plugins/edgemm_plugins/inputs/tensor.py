@@ -26,6 +26,7 @@ class Tensor(InputKind):
     shape: tuple[int, ...]
     dtype: str = "float32"
     modality: str = "tensor"
+    _dtype: ClassVar[np.dtype[Any]] = np.dtype(np.float32)
 
     def __post_init__(self) -> None:
         shape = tuple(self.shape) if isinstance(self.shape, (tuple, list)) else ()
@@ -34,6 +35,7 @@ class Tensor(InputKind):
         object.__setattr__(self, "shape", shape)
         if self.dtype not in DTYPES:
             raise SpecError(f"tensor input: unknown dtype '{self.dtype}'; known: {', '.join(DTYPES)}")
+        object.__setattr__(self, "_dtype", np.dtype(self.dtype))  # comparing with a name takes a microsecond
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
@@ -46,7 +48,7 @@ class Tensor(InputKind):
         Raises:
             InputError: for another type, dtype or shape.
         """
-        if isinstance(raw, np.ndarray) and raw.dtype == self.dtype:
+        if isinstance(raw, np.ndarray) and raw.dtype == self._dtype:
             if raw.shape == self.shape:
                 return (raw[np.newaxis],)
             if raw.shape == (1, *self.shape):

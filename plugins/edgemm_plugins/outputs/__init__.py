@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from edgemm.host.entries import OutputEntry
-from edgemm.host.hookspecs import hookimpl
+from edgemm.host.marker import hookimpl
+
+if TYPE_CHECKING:
+    from edgemm.host.entries import OutputEntry
 
 
 @hookimpl
 def edgemm_outputs() -> Iterator[OutputEntry]:
     """Kinds of output."""
+    from edgemm.host.entries import OutputEntry  # not where a bundle is opened, which needs a kind and no list of them
+
     yield OutputEntry(
         "classes", "edgemm_plugins.outputs.classes:Classes", "one score per class, read as labels with probabilities"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgemm.host.entries import Option, SourceEntry
-from edgemm.host.hookspecs import hookimpl
+from edgemm.host.marker import hookimpl
 
 _HERE = "edgemm_plugins.sources"
 _OF_FILE = (
