@@ -66,6 +66,9 @@ def compare(name: str, reference: Sequence[np.ndarray], got: Sequence[np.ndarray
     """Compare outputs `(rows, …)` pairwise.
 
     Args:
+        name: what is compared.
+        reference: what it should be.
+        got: what it is. Where either is not finite, no gate is passed.
         labels: rows agree when their highest score has the same index; otherwise when all bools are equal.
     """
     max_abs = relative = noise = signal = 0.0
@@ -78,7 +81,7 @@ def compare(name: str, reference: Sequence[np.ndarray], got: Sequence[np.ndarray
             continue
         a = left.reshape(rows, -1).astype(np.float64)
         b = right.reshape(rows, -1).astype(np.float64)
-        if not np.isfinite(b).all():
+        if not (np.isfinite(a).all() and np.isfinite(b).all()):
             return Parity(name, np.inf, np.inf, 0.0, 0.0, 0.0, rows)
         difference = np.abs(a - b).max(initial=0.0)
         max_abs = max(max_abs, float(difference))
