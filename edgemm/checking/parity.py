@@ -69,6 +69,9 @@ def compare(
     """Compare outputs `(rows, …)` pairwise.
 
     Args:
+        name: what is compared.
+        reference: what it should be.
+        got: what it is. Where either is not finite, no gate is passed.
         agree: which rows say the same, as the output's kind judges; otherwise those whose bools are equal do.
     """
     max_abs = relative = noise = signal = 0.0
@@ -81,7 +84,7 @@ def compare(
             continue
         a = left.reshape(rows, -1).astype(np.float64)
         b = right.reshape(rows, -1).astype(np.float64)
-        if not np.isfinite(b).all():
+        if not (np.isfinite(a).all() and np.isfinite(b).all()):
             return Parity(name, np.inf, np.inf, 0.0, 0.0, 0.0, rows)
         difference = np.abs(a - b).max(initial=0.0)
         max_abs = max(max_abs, float(difference))

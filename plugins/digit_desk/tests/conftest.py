@@ -36,6 +36,13 @@ class Demonstrated:
         return self.folder / "desk.edgemm"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The demo exports through torch, and with it all that looks at what it made."""
+    for item in items:
+        if "demonstrated" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.export)
+
+
 @pytest.fixture(scope="session")
 def demonstrated(tmp_path_factory: pytest.TempPathFactory) -> Demonstrated:
     """The demo on the shipped model, once for all tests: exporting takes most of their time."""

@@ -1,0 +1,93 @@
+"""How far two computations are apart, and whether that passes a gate."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import edgemm
+from edgemm.checking.parity import Parity, compare, compare_output
+from edgemm.model.precision import PRECISIONS, Gate
+
+GATE = Gate(cosine=0.9, agreement=0.8, relative=0.1)
+
+
+def parity(**changes):
+    values = {"max_abs": 1.0, "relative": 0.1, "cosine": 0.9, "snr_db": 20.0, "agreement": 0.8, "rows": 4}
+    return Parity("x", **{**values, **changes})
+
+
+def test_what_just_reaches_every_limit_passes():
+    assert parity().passes(GATE)
+
+
+@pytest.mark.parametrize("missed", [{"cosine": 0.89}, {"agreement": 0.79}, {"relative": 0.11}, {"cosine": np.nan}])
+def test_each_limit_alone_fails_a_gate(missed):
+    assert not parity(**missed).passes(GATE)
+
+
+def test_a_gate_without_a_relative_limit_does_not_ask_for_it():
+    assert parity(relative=5.0).passes(Gate(0.9, 0.8))
+
+
+def test_equal_outputs_are_equal_in_every_figure():
+    rows = np.random.default_rng(0).standard_normal((5, 3))
+    found = compare("x", [rows], [rows.copy()])
+    assert (found.max_abs, found.relative, found.snr_db, found.agreement, found.rows) == (0, 0, 200, 1, 5)
+    assert found.cosine == pytest.approx(1)
+
+
+def test_figures_of_a_known_difference():
+    reference, got = np.array([[3.0, 0.0], [0.0, 4.0]]), np.array([[3.0, 0.0], [4.0, 0.0]])
+    found = compare("x", [reference], [got])
+    assert found.max_abs == 4
+    assert found.relative == 1
+    assert found.cosine == pytest.approx(0.5), "the mean of 1 and 0"
+    assert found.snr_db == pytest.approx(10 * np.log10(25 / 32))
+
+
+def test_a_row_of_zeros_is_compared_for_being_zeros():
+    zeros = np.zeros((2, 3))
+    assert compare("x", [zeros], [zeros]).cosine == 1
+    assert compare("x", [zeros], [np.array([[0, 0, 0], [0, 1e-9, 0]])]).cosine == 0.5
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_passes_no_gate(bad):
+    reference = np.ones((4, 2))
+    got = reference.copy()
+    got[3, 1] = bad
+    found = compare("x", [reference], [got])
+    assert not any(found.passes(precision.gate) for precision in PRECISIONS.values())
+    assert not found.passes(Gate(0.1, 0.1))
+
+
+def test_a_reference_that_is_not_finite_passes_no_gate():
+    assert not compare("x", [np.array([[np.nan, 1.0], [1.0, 1.0]])], [np.ones((2, 2))]).passes(Gate(0.1, 0.1))
+
+
+def test_rows_agree_when_all_their_bools_do():
+    reference = np.array([[True, False], [True, True], [False, False]])
+    got = np.array([[True, False], [True, False], [True, False]])
+    found = compare("x", [np.ones((3, 1)), reference], [np.ones((3, 1)), got])
+    assert found.agreement == pytest.approx(1 / 3)
+    assert found.cosine == 1
+
+
+def test_labels_agree_where_the_highest_score_is_the_same():
+    reference, got = np.array([[0.6, 0.4], [0.6, 0.4]]), np.array([[0.55, 0.45], [0.45, 0.55]])
+    kind = edgemm.Classes(("a", "b"))
+    assert compare_output(kind, "x", {"scores": reference}, {"scores": got}).agreement == 0.5
+    assert compare("x", [reference], [got]).agreement == 1
+
+
+def test_the_worst_output_of_a_node_counts():
+    small, large = np.array([[1.0, 1.0]]), np.array([[100.0, 100.0]])
+    found = compare("x", [small, large], [small + 0.5, large + 1])
+    assert (found.max_abs, found.relative) == (1, 0.5)
+
+
+def test_a_record_is_json():
+    assert json.loads(json.dumps(parity().to_json()))["cosine"] == 0.9

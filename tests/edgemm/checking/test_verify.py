@@ -1,0 +1,117 @@
+"""A bundle is verified on its own test vectors: what each variant may be off by, and what does not run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import edgemm
+from edgemm.bundle.manifest import GraphRecord, Manifest, Variant
+from edgemm.bundle.writer import BundleWriter
+from edgemm.checking.vectors import save_vectors
+from edgemm.errors import BundleError
+from edgemm.model.edge import edges
+from edgemm.model.graph import ModelGraph, Node, Output
+from edgemm.runners.onnxruntime import OnnxRuntimeRunner
+
+MODEL = ModelGraph(
+    "one", {"x": edgemm.Tensor((4,))}, (Node("net", "net", edges(x="input.x"), ("y",)),), {"answer": Output.of("net.y", edgemm.Classes(tuple("abcd")))}
+)  # fmt: skip
+ROWS = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 0, 1, 2, 3]] + 0.1
+KEYS = {"fp32": "cpu.onnxruntime.fp32", "int8": "cpu.onnxruntime.int8"}
+
+
+def product(matrix, name="x"):
+    """y = x @ matrix."""
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", [name, "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
+        [numpy_helper.from_array(np.asarray(matrix, np.float32), "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a bundle whose vectors are those of y = x, and whose variants are the graphs that a test gives."""
+
+    def make(graphs, precisions=None, vectors=True, rows=ROWS):
+        reference = OnnxRuntimeRunner(product(np.eye(4)), "net")
+        with BundleWriter(tmp_path / "b", overwrite=True) as writer:
+            files = {key: {"net": writer.add(f"{key}.onnx", content)} for key, content in graphs.items()}
+            saved = save_vectors(writer, MODEL, {"net": reference}, {"x": rows}) if vectors else ""
+            precisions = precisions or {key: key for key in graphs}
+            variants = {KEYS[k]: Variant("cpu", "onnxruntime", "1", precisions[k], files[k]) for k in graphs}
+            record = GraphRecord(tuple(reference.inputs), tuple(reference.outputs))
+            writer.finish(
+                lambda records: Manifest(
+                    MODEL.name, MODEL.inputs, {"net": record}, MODEL.nodes, MODEL.outputs, variants, records, saved
+                )
+            )  # fmt: skip
+        return tmp_path / "b"
+
+    return make
+
+
+def turned(degrees):
+    """Every row of the vectors turned by an angle, so that its cosine is the angle's."""
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return np.kron(np.eye(2), [[c, -s], [s, c]])
+
+
+def test_what_computes_the_same_passes_and_says_how_well(write):
+    found = edgemm.verify(write({"fp32": product(np.eye(4))}))
+    assert found.passed
+    assert set(found.parity[KEYS["fp32"]]) == {"net", "output answer"}
+    assert found.files == 2
+    assert "cpu.onnxruntime.fp32" in str(found)
+    assert "ok" in str(found)
+
+
+@pytest.mark.parametrize(("degrees", "passes"), [(0.05, True), (1, False)])
+def test_the_reference_must_reach_its_own_cosine(write, degrees, passes):
+    assert edgemm.verify(write({"fp32": product(turned(degrees))})).passed == passes
+
+
+@pytest.mark.parametrize(("degrees", "passes"), [(12, True), (14, False)])
+def test_a_quantized_variant_may_miss_a_hundredth_of_the_cosine(write, degrees, passes):
+    """cos 12° = 0.978, cos 14° = 0.970; the gate is 0.985."""
+    found = edgemm.verify(write({"fp32": product(np.eye(4)), "int8": product(turned(degrees))}))
+    assert found.passed == passes
+    assert set(found.failed) == (set() if passes else {KEYS["int8"]})
+
+
+def test_what_fails_is_named_with_what_it_missed(write):
+    found = edgemm.verify(write({"fp32": product(turned(30))}))
+    assert found.failed == {KEYS["fp32"]: "net, output answer below cosine 0.999999 or agreement 1.000"}
+    assert "FAILED: net, output answer below" in str(found)
+
+
+@pytest.mark.parametrize(("slips", "passes"), [(1, True), (2, False)])
+def test_a_quantized_variant_may_answer_one_row_of_eight_otherwise(write, slips, passes):
+    """Rows that are nearly undecided, of which a small error turns some: no cosine shows it."""
+    rows = np.ones((8, 4), np.float32)
+    rows[:, 0] += np.where(np.arange(8) < slips, 0.001, 0.1)
+    assert (
+        edgemm.verify(write({"fp32": product(np.eye(4)), "int8": product(np.diag([0.99, 1, 1, 1]))}, rows=rows)).passed
+        == passes
+    )
+
+
+def test_a_variant_that_should_run_here_and_does_not_has_failed(write):
+    found = edgemm.verify(write({"fp32": product(np.eye(4)), "int8": product(np.eye(4), name="other")}))
+    assert found.skipped == {}
+    assert found.failed[KEYS["int8"]].startswith("it does not run: ")
+    assert "graph 'net' of variant 'cpu.onnxruntime.int8' takes other" in found.failed[KEYS["int8"]]
+    assert "FAILED: it does not run" in str(found)
+    assert list(found.parity) == [KEYS["fp32"]], "the others are checked all the same"
+
+
+def test_a_bundle_without_vectors_or_of_an_unknown_precision_is_refused(write):
+    with pytest.raises(BundleError, match="has no test vectors"):
+        edgemm.verify(write({"fp32": product(np.eye(4))}, vectors=False))
+    with pytest.raises(BundleError, match=r"unknown precision 'int9'; known: fp32, fp16, int8, int8\+fp16"):
+        edgemm.verify(write({"fp32": product(np.eye(4))}, precisions={"fp32": "int9"}))
