@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def hookimpl(function: F) -> F:
-    """Mark a function as the implementation of the hook of its name (see `edgemm.host.hookspecs`)."""
-    function.edgemm_impl = {}  # type: ignore[attr-defined]
-    return function
+@overload
+def hookimpl(function: F, /) -> F: ...
+@overload
+def hookimpl(*, specname: str | None = None, tryfirst: bool = False, trylast: bool = False) -> Callable[[F], F]: ...
+def hookimpl(function: Any = None, /, **options: Any) -> Any:
+    """Mark a function as the implementation of a hook (see `edgemm.host.hookspecs`).
+
+    Args:
+        function: the function, where it is used without parentheses.
+        options: `specname`, the hook's name where it is not the function's; `tryfirst` or `trylast`, where the first answer counts.
+    """
+
+    def mark(marked: Any) -> Any:
+        marked.edgemm_impl = options
+        return marked
+
+    return mark if function is None else mark(function)
