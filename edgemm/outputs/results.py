@@ -48,7 +48,6 @@ class Result:
     Attributes:
         at_ns: the time that it speaks of, on the stream's clock.
         sequence: counts the results of a stream.
-        timings: when it was computed.
         partial: outputs that are still growing: a loop has more to say.
     """
 
@@ -58,11 +57,11 @@ class Result:
         "_outputs",
         "_rows",
         "_tensors",
+        "_timings",
         "_views",
         "at_ns",
         "partial",
         "sequence",
-        "timings",
     )
 
     def __init__(
@@ -71,7 +70,7 @@ class Result:
         kinds: Mapping[str, OutputKind],
         rows: Any,
         views: Callable[[Any], dict[str, InputState]],
-        timings: Timings,
+        timings: tuple[int, int, int],
         sequence: int,
         partial: tuple[str, ...] = (),
     ) -> None:
@@ -82,7 +81,7 @@ class Result:
         self._inputs: dict[str, InputState] | None = None
         self._outputs: dict[str, Any] | None = None
         self.at_ns = timings[0]
-        self.timings = timings
+        self._timings = timings
         self.sequence = sequence
         self.partial = partial
 
@@ -92,6 +91,11 @@ class Result:
         if self._outputs is None:
             self._outputs = {name: self._kinds[name].read(tensors) for name, tensors in self._tensors.items()}
         return self._outputs
+
+    @property
+    def timings(self) -> Timings:
+        """When it was computed."""
+        return Timings(*self._timings)
 
     @property
     def tensors(self) -> dict[str, dict[str, np.ndarray]]:
@@ -114,7 +118,7 @@ class Result:
     @property
     def compute_ms(self) -> float:
         """From the start of the first node to the result."""
-        return (self.timings[2] - self.timings[1]) / 1e6
+        return (self._timings[2] - self._timings[1]) / 1e6
 
     def show(self, name: str) -> str:
         """One line of text for an output."""

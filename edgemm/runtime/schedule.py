@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from edgemm.errors import UnknownNameError
 from edgemm.model.edge import INPUT, Window
-from edgemm.outputs.results import ABSENT, LIVE, STALE, InputState, Result, Timings
+from edgemm.outputs.results import ABSENT, LIVE, STALE, InputState, Result
 from edgemm.runtime.cells import NEVER, NS_PER_MS, Cell, InputCell, WindowCell
-from edgemm.runtime.steps import Loop, Once, make_windows, step_for
+from edgemm.runtime.loops import Loop, step_for
+from edgemm.runtime.steps import Once, make_windows
 
 if TYPE_CHECKING:
     from edgemm.model.graph import ModelGraph
@@ -45,7 +46,7 @@ class Live:
 
     Attributes:
         inputs, steps: what each input holds and what each node does; for profiles, a stream needs neither.
-        recent: timings of the newest results.
+        recent: (at_ns, started_ns, done_ns) of the newest results, as `Timings` has them.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Live:
         self._final = tuple(step for step in steps if step.answers and not step.loops)
         self._rows = [(name, self._row_cell(name)) for name in self.inputs]
         self._sequence = 0
-        self.recent: deque[Timings] = deque(maxlen=4096)
+        self.recent: deque[tuple[int, int, int]] = deque(maxlen=4096)
 
     @property
     def late(self) -> dict[str, int]:
@@ -208,15 +209,17 @@ class Live:
         tensors = {}
         partial: tuple[str, ...] = ()
         for name, reads in self._answers:
-            for _, step, _ in reads:
+            read = {}
+            for tensor, step, place in reads:
                 if step.cell.captured_ns == NEVER or step.skipped or not step.stands(at_ns):
                     break
+                read[tensor] = step.cell.values[place].array[0].copy()
             else:
-                tensors[name] = {tensor: step.cell.values[place].array[0].copy() for tensor, step, place in reads}
+                tensors[name] = read
         if self._loops:
             partial = tuple(name for name, reads in self._answers if any(step.running for _, step, _ in reads))
         rows = [cell.report(at_ns) for _, cell in self._rows]
-        timings = Timings(at_ns, started_ns, monotonic_ns())
+        timings = (at_ns, started_ns, monotonic_ns())
         self.recent.append(timings)
         self._sequence += 1
         return Result(tensors, self._kinds, rows, self._states, timings, self._sequence - 1, partial)

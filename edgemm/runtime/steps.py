@@ -1,4 +1,4 @@
-"""Steps: what a node does when it is due, in one stream. `Once` runs its graph; `Loop` runs it again and again, a step at a time.
+"""What a node does when it is due, in one stream: run its graph once. `loops` has the node that runs it again and again.
 
 A step reads cells and writes one. It knows its trigger and policy, which say whether it is due, but not what else is: that is the
 schedule's. What it may read is decided in `feeds`.
@@ -6,8 +6,8 @@ schedule's. What it may read is decided in `feeds`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from math import isfinite
+from collections.abc import Iterable, Iterator, Mapping
+from math import fsum, isfinite
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,19 @@ import numpy as np
 from edgemm.errors import EdgeMMError
 from edgemm.model.edge import AGE, MASK, Edge, Window
 from edgemm.model.graph import ModelGraph, Node
-from edgemm.model.rules import FINISH, Until
+from edgemm.model.rules import Until
 from edgemm.runners.values import HOST, HostValue, Value, bind
 from edgemm.runtime.cells import NEVER, Cell, InputCell, WindowCell
 from edgemm.runtime.feeds import all_usable, recognised, write_members
 
-FEW = 64
+FEW = 64  # numbers
+_SUMMED = (np.dtype(np.float32), np.dtype(np.float64))
 FIRST_RETRY_NS, LAST_RETRY_NS = 100_000_000, 10_000_000_000
 Sources = Mapping[tuple[str, Window | None], Cell]
+Link = tuple[str, Cell, int]  # graph input, what it reads of, which of its values
+_Swapped = tuple[
+    Cell, list[tuple[Value, ...]], list[tuple[str, int]]
+]  # a cell, its values when last bound, what reads them
 
 
 class NotFiniteError(EdgeMMError):
@@ -65,7 +70,6 @@ class Once:
         self._hold = node.hold
         self._by_changes = node.trigger.name == "change"
         self._takes_presence = bool(node.presence)
-        self._flat: dict[int, np.ndarray] = {}
         self._windows = tuple(cell for cell in self.cells if isinstance(cell, WindowCell))
         self._only = self.cells[0] if len(self.cells) == 1 and not self._windows and not node.members else None
         self._by_name: dict[str, Cell] = {}
@@ -76,7 +80,8 @@ class Once:
         self._links = [
             (name, sources[edge.source, edge.window], _place(edge, graph)) for name, edge in node.reads.items()
         ]
-        self._linked: list[object] = [None] * len(self._links)
+        self._fixed_links, self._moving_links = _sorted_links(self._links)
+        self._linked: list[object] = [None] * len(self._moving_links)
         self._presence = np.zeros((1, len(self._members)), np.float32)
         self._age = np.zeros((1, len(self._members)), np.float32)
         # through a memoryview a number is written in half the time that an array takes
@@ -89,6 +94,7 @@ class Once:
         self.cell = Cell(self._visible, node.stale_after_ms, node.valid_for_ms)
         self.cell.made_of = self.stands
         self._usable = node.outputs.index(node.usable) if node.usable else -1
+        self._numbers = _few_numbers(self._visible, self._spare, self._state_now.values(), self._state_next.values())
 
     def _make_outputs(self) -> None:
         """Outputs that must outlive the next run are double-buffered; state is kept apart from what others see.
@@ -136,9 +142,10 @@ class Once:
 
     def stands(self, now_ns: int) -> bool:
         """Whether something of what its answer was computed from may still be used."""
-        if self._members:
-            return any(member.age_ns(now_ns) != NEVER for member in self._members)
-        return all(cell.stands(now_ns) for cell in self.cells)
+        for member in self._members:
+            if member.age_ns(now_ns) != NEVER:
+                return True
+        return not self._members and all(cell.stands(now_ns) for cell in self.cells)
 
     def run(self, now_ns: int) -> None:
         """Run the graph on what its cells hold; `skipped` afterwards if they hold nothing usable.
@@ -178,7 +185,7 @@ class Once:
         if only is not None:  # most nodes are encoders, which read one thing: the hot path
             self.marks[0] = only.changes if self._by_changes else only.version
         else:
-            self._mark_all()
+            self.marks = [cell.changes if self._by_changes else cell.version for cell in self.cells]
             for window in self._windows:
                 window.align(now_ns)
         if now_ns < self.retry_ns:  # quarantined after a failure
@@ -239,19 +246,9 @@ class Once:
         self.skipped = True
         self.failures, self.error, self.retry_ns = 0, "", NEVER
         for values in (self._visible, self._spare):
-            _clear(values)
+            clear_values(values)
         for states in (self._state_now, self._state_next):
-            _clear(tuple(states.values()))
-
-    def _mark_all(self) -> None:
-        """Remember the versions that are seen now, to tell news from them."""
-        marks = self.marks
-        if self._by_changes:
-            for index, cell in enumerate(self.cells):
-                marks[index] = cell.changes
-        else:
-            for index, cell in enumerate(self.cells):
-                marks[index] = cell.version
+            clear_values(tuple(states.values()))
 
     def _align(self, now_ns: int) -> int:
         """Fill presence and age; capture time of the answer to come, which is now, or NEVER if the node cannot run."""
@@ -269,7 +266,12 @@ class Once:
     def _bind(self) -> None:
         """Rebind what lies elsewhere than at this node's last run."""
         linked = self._linked
-        for index, (name, cell, place) in enumerate(self._links):
+        for cell, values, links in self._fixed_links:
+            if cell.values is not values[0]:  # what its node swaps: its outputs as a whole
+                values[0] = cell.values
+                for name, place in links:
+                    self._bound.link(name, cell.values[place])
+        for index, (name, cell, place) in enumerate(self._moving_links):
             value = cell.values[place]
             if value.fixed:
                 if value is not linked[index]:
@@ -300,93 +302,44 @@ class Once:
     def _expect_finite(self, outputs: tuple[Value, ...]) -> None:
         for place in self.answers:
             value = outputs[place]
-            flat = self._flat.get(id(value)) if value.fixed and value.memory == HOST else value.array.reshape(-1)
-            if flat is None:
-                flat = self._flat[id(value)] = value.array.reshape(-1)
-            if flat.dtype.kind != "f":
-                continue
-            # NaN and infinity survive a sum; for the few numbers of an answer Python's is faster than numpy's, and leaves the caches alone
-            if not (isfinite(sum(flat.tolist())) if flat.size <= FEW else np.isfinite(flat).all()):
+            numbers = self._numbers.get(id(value)) if value.fixed else None
+            if not (_is_finite(value.array) if numbers is None else _is_sum_finite(numbers)):
                 name = self.node.outputs[place]
                 raise NotFiniteError(f"output '{name}' of node '{self.node.name}' is not finite (NaN or infinity)")
 
 
-class Loop(Once):
-    """A node that runs until one of its outputs says stop: started by news, then one step per call of `resume`.
-
-    Every step publishes, so what has been said so far is partial until the loop is done. State starts at zero with each start.
-
-    Attributes:
-        running: whether it has more to do.
-        steps: done since its start.
-        resumed: when it last went on, so that several loops take turns.
-    """
-
-    loops = True
-
-    def __init__(self, node: Node, graph: ModelGraph, runner: Any, sources: Sources) -> None:
-        super().__init__(node, graph, runner, sources)
-        trigger = node.trigger
-        assert isinstance(trigger, Until)
-        self._stop = node.outputs.index(trigger.stop)
-        self._limit = trigger.limit
-        self._finish_first = trigger.on_news == FINISH
-        self._captured_ns = NEVER
-        self._snapshot: dict[str, np.ndarray] = {}
-        self.running = False
-        self.steps = 0
-        self.resumed = 0
-        news = self.rules
-        self.rules = lambda cells, marks: not (self.running and self._finish_first) and news(cells, marks)
-
-    def run(self, now_ns: int) -> None:
-        """Start, or start again with what has changed; the steps come with `resume`."""
-        self._captured_ns = self.prepare(now_ns)
-        self.running = self._captured_ns != NEVER
-        self.steps = 0
-        if self.running:
-            _clear(tuple(self._state_now.values()))
-            self._bind_reads()
-
-    def resume(self) -> None:
-        """Run one step.
-
-        Raises:
-            Exception: whatever the runner raises; the schedule then calls `fail`.
-        """
-        for place, name in self._state:
-            self._bound.link(name, self._state_now[place])
-        outputs = self.next_outputs()
-        self._bound.run(outputs)
-        self.steps += 1
-        self.finish(outputs, self._captured_ns)
-        done = bool(outputs[self._stop].array.any())
-        self.running = not done and not (self._limit and self.steps >= self._limit)
-
-    def fail(self, now_ns: int, error: Exception) -> None:
-        """A loop that fails is over; news starts it again."""
-        super().fail(now_ns, error)
-        self.running = False
-
-    def reset(self) -> None:
-        """Forget everything, and stop."""
-        super().reset()
-        self.running = False
-        self.steps = 0
-
-    def _bind_reads(self) -> None:
-        """Read in place what restarts the loop when it changes; copy what must stay as it was at the start."""
-        if not self._finish_first:
-            self._bind()
-            return
-        for name, cell, place in self._links:
-            self._snapshot[name] = cell.values[place].array.copy()
-            self._bound.feed(name, self._snapshot[name])
+def _sorted_links(links: list[Link]) -> tuple[list[_Swapped], list[Link]]:
+    """Links to cells whose values are fixed, a list per cell, so that one look says whether any of them moved; and the others."""
+    swapped: dict[int, _Swapped] = {}
+    moving = []
+    for name, cell, place in links:
+        if all(value.fixed for value in cell.values):
+            swapped.setdefault(id(cell), (cell, [()], []))[2].append((name, place))
+        else:
+            moving.append((name, cell, place))
+    return list(swapped.values()), moving
 
 
-def step_for(node: Node, graph: ModelGraph, runner: Any, sources: Sources) -> Once:
-    """The step of a node, by its trigger."""
-    return (Loop if isinstance(node.trigger, Until) else Once)(node, graph, runner, sources)
+def _few_numbers(*buffers: Iterable[Value]) -> dict[int, memoryview]:
+    """By their values' identity, the numbers of small answers: Python adds them up faster than numpy, which leaves the caches colder too."""
+    return {
+        id(value): memoryview(value.array.reshape(-1))  # type: ignore[arg-type, unused-ignore]
+        for values in buffers
+        for value in values
+        if value.fixed and value.memory == HOST and value.array.dtype in _SUMMED and value.array.size <= FEW
+    }
+
+
+def _is_sum_finite(numbers: memoryview) -> bool:
+    """Whether a sum is finite, which NaN and infinity both survive."""
+    try:
+        return isfinite(fsum(numbers))
+    except ValueError:  # infinities of both signs
+        return False
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def make_windows(node: Node, cells: dict[tuple[str, Window | None], Cell]) -> None:
@@ -412,6 +365,7 @@ def _place(edge: Edge, graph: ModelGraph) -> int:
     return graph.tensor_index(edge)
 
 
-def _clear(values: tuple[Value, ...]) -> None:
+def clear_values(values: tuple[Value, ...]) -> None:
+    """Fill values with zeros, where they lie."""
     for value in values:
         value.clear()

@@ -1,0 +1,93 @@
+"""What a node does that runs until one of its outputs says stop, a step at a time: a decoder, a search, a counter.
+
+It knows what a step reads and when it is over; who goes on when is the schedule's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgemm.model.graph import ModelGraph, Node
+from edgemm.model.rules import FINISH, Until
+from edgemm.runtime.cells import NEVER
+from edgemm.runtime.steps import Once, Sources, clear_values
+
+
+class Loop(Once):
+    """A node that runs until one of its outputs says stop: started by news, then one step per call of `resume`.
+
+    Every step publishes, so what has been said so far is partial until the loop is done. State starts at zero with each start.
+
+    Attributes:
+        running: whether it has more to do.
+        steps: done since its start.
+        resumed: when it last went on, so that several loops take turns.
+    """
+
+    loops = True
+
+    def __init__(self, node: Node, graph: ModelGraph, runner: Any, sources: Sources) -> None:
+        super().__init__(node, graph, runner, sources)
+        trigger = node.trigger
+        assert isinstance(trigger, Until)
+        self._stop = node.outputs.index(trigger.stop)
+        self._limit = trigger.limit
+        self._finish_first = trigger.on_news == FINISH
+        self._captured_ns = NEVER
+        self._snapshot: dict[str, np.ndarray] = {}
+        self.running = False
+        self.steps = 0
+        self.resumed = 0
+        news = self.rules
+        self.rules = lambda cells, marks: not (self.running and self._finish_first) and news(cells, marks)
+
+    def run(self, now_ns: int) -> None:
+        """Start, or start again with what has changed; the steps come with `resume`."""
+        self._captured_ns = self.prepare(now_ns)
+        self.running = self._captured_ns != NEVER
+        self.steps = 0
+        if self.running:
+            clear_values(tuple(self._state_now.values()))
+            self._bind_reads()
+
+    def resume(self) -> None:
+        """Run one step.
+
+        Raises:
+            Exception: whatever the runner raises; the schedule then calls `fail`.
+        """
+        for place, name in self._state:
+            self._bound.link(name, self._state_now[place])
+        outputs = self.next_outputs()
+        self._bound.run(outputs)
+        self.steps += 1
+        self.finish(outputs, self._captured_ns)
+        done = bool(outputs[self._stop].array.any())
+        self.running = not done and not (self._limit and self.steps >= self._limit)
+
+    def fail(self, now_ns: int, error: Exception) -> None:
+        """A loop that fails is over; news starts it again."""
+        super().fail(now_ns, error)
+        self.running = False
+
+    def reset(self) -> None:
+        """Forget everything, and stop."""
+        super().reset()
+        self.running = False
+        self.steps = 0
+
+    def _bind_reads(self) -> None:
+        """Read in place what restarts the loop when it changes; copy what must stay as it was at the start."""
+        if not self._finish_first:
+            self._bind()
+            return
+        for name, cell, place in self._links:
+            self._snapshot[name] = cell.values[place].array.copy()
+            self._bound.feed(name, self._snapshot[name])
+
+
+def step_for(node: Node, graph: ModelGraph, runner: Any, sources: Sources) -> Once:
+    """The step of a node, by its trigger."""
+    return (Loop if isinstance(node.trigger, Until) else Once)(node, graph, runner, sources)
