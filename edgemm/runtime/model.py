@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import BundleError, EdgeMMError, InputError, UnknownNameError, UsageError
-from edgemm.host.interfaces import Runner
 from edgemm.model.edge import INPUT
 from edgemm.outputs.results import ABSENT, LIVE, InputState, Result, Timings
 from edgemm.runners.choosing import REFERENCE, choices, load_runners
@@ -20,6 +19,7 @@ from edgemm.runtime.single_pass import SinglePass, by_key, specs_by_key
 if TYPE_CHECKING:
     import numpy as np
 
+    from edgemm.host.interfaces import Runner
     from edgemm.runtime.batch import Batch
     from edgemm.runtime.schedule import Live
 
