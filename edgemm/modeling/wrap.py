@@ -97,9 +97,8 @@ def wrap(
     last = _last_node(whole, list(modules)[-1], reads, examples, bool(parts))
     last = replace(last, trigger=Trigger.parse(trigger), policy=Policy.parse(policy))
     answers = {key: tensor for key, tensor in examples.items() if key not in last.state}
-    graph = ModelGraph(
-        name or type(net).__name__.lower(), dict(inputs), (*nodes, last), _outputs(last, answers, labels, outputs)
-    )
+    read = _outputs(last, answers, labels, outputs)
+    graph = ModelGraph(name or type(net).__name__.lower(), dict(inputs), (*nodes, last), read)
     states = {last.graph: tuple(TensorSpec(key, "float32", (BATCH, *shape)) for key, shape in whole.state.items())}
     return WrappedModel(graph, modules, states if whole.state else {})
 

@@ -84,18 +84,9 @@ def stream(
         registered = registered_observers()
         made = sinks_from_names(model, sinks)  # last: a file that one begins anew shall not be lost to a typo in a URI
         return Stream(
-            model,
-            sources,
-            consumers=[on_result] if on_result else [],
-            sinks=made,
-            observer=observer,
-            registered=registered,
-            queues=queues,
-            realtime=realtime,
-            seconds=seconds,
-            allow_missing=allow_missing,
-            close_model=own,
-        )
+            model, sources, consumers=[on_result] if on_result else [], sinks=made, observer=observer, registered=registered,
+            queues=queues, realtime=realtime, seconds=seconds, allow_missing=allow_missing, close_model=own,
+        )  # fmt: skip
     except BaseException:
         for source in sources:
             source.close()
