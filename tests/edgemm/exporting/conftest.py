@@ -69,24 +69,35 @@ def chain() -> Chain:
 
 
 @pytest.fixture(scope="session")
-def exported_graphs() -> dict[int, tuple[nn.Module, bytes, tuple[str, ...]]]:
+def exported_graphs() -> dict[object, tuple[nn.Module, bytes, tuple[str, ...]]]:
     """What torch made of each module so far."""
     return {}
 
 
-@pytest.fixture(autouse=True)
-def torch_exports_each_module_once(exported_graphs, monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def torch_exports_each_module_once(exported_graphs):
     """Torch takes seconds for the smallest graph: what it wrote for a module is written again, the rest of the export is as ever."""
     real = graphs_module.onnx_from_torch
 
     def remembered(module, example, inputs, outputs, path):
-        if id(module) not in exported_graphs:
+        key = (_content(module), inputs, outputs)
+        if key not in exported_graphs:
             kept = real(module, example, inputs, outputs, path)
-            exported_graphs[id(module)] = module, path.read_bytes(), kept
-        path.write_bytes(exported_graphs[id(module)][1])
-        return exported_graphs[id(module)][2]
+            exported_graphs[key] = module, path.read_bytes(), kept
+        path.write_bytes(exported_graphs[key][1])
+        return exported_graphs[key][2]
 
-    monkeypatch.setattr(graphs_module, "onnx_from_torch", remembered)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graphs_module, "onnx_from_torch", remembered)
+        yield
+
+
+def _content(module: nn.Module) -> object:
+    """Equal for a module that was loaded or composed again; one without weights is only itself."""
+    state = module.state_dict()
+    if not state:
+        return module
+    return repr(module), tuple((name, tensor.numpy().tobytes()) for name, tensor in state.items())
 
 
 # ---- a plugin of a test's own
