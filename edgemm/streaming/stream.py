@@ -306,7 +306,7 @@ class Stream:
 
     def _consume(self) -> None:
         live, mailbox = self._live, self._mailbox
-        end_ns, last_ns = self._limit_ns, 0
+        end_ns = self._limit_ns
         while not mailbox.stopped:
             packet = mailbox.take(self._wait_s(end_ns), in_order=not self._realtime)
             if packet is None:
@@ -321,12 +321,11 @@ class Stream:
                 continue
             if end_ns is not None and packet.captured_ns >= end_ns:
                 break
-            last_ns = max(last_ns, packet.captured_ns)
             self._emit_due(packet.captured_ns)
             self._outlet.tell_packet(packet)
             self._push(packet)
-        if not mailbox.stopped:  # the sources have ended or the time is over; nobody closed the stream
-            self._emit_due(last_ns if end_ns is None else end_ns)
+        if end_ns is not None and not mailbox.stopped:  # it ended by itself: what is due up to the limit is answered
+            self._emit_due(end_ns)
 
     def _push(self, packet: Packet) -> None:
         try:

@@ -16,6 +16,7 @@ import pytest
 
 from edgemm.host.interfaces import Packet
 from edgemm.streaming.outlets import Outlet
+from edgemm.streaming.stream import Stream
 from edgemm_plugins.inputs.audio import Audio
 from edgemm_plugins.inputs.image import Image
 from edgemm_plugins.inputs.text import Text
@@ -76,7 +77,7 @@ class Script:
                 self.delivered.append(step)
             self.done.set()
             if self._hang:
-                self._closing.wait(PATIENCE_S)
+                self._closing.wait(1000)
             if self._error:
                 raise self._error
         finally:
@@ -131,6 +132,8 @@ class Gate:
 class FakeLive:
     """The scheduler's face to a stream: a pushed packet is its own result, and so is each deadline of a rate.
 
+    A value `("loop", n)` starts a loop of n steps, which ends a loop before it; each step is a result, too.
+
     Attributes:
         pushed: (input, value, time in ms), in order.
         ended: input -> reason.
@@ -151,7 +154,15 @@ class FakeLive:
         self.pushed.append((name, value, captured_ns / MS))
         if self._on_push:
             self._on_push(name, value)
+        if isinstance(value, tuple):
+            self.running, self._steps_left = ("loop",), value[1]
         return self.pushed[-1]
+
+    def resume(self, now_ns):
+        self._steps_left -= 1
+        if not self._steps_left:
+            self.running = ()
+        return ("step", now_ns / MS)
 
     def advance(self, now_ns):
         while self.due_ns is not None and self.due_ns <= now_ns:
@@ -282,3 +293,34 @@ def waits_in():
         assert thread.is_alive(), f"{thread.name} ended without waiting in {function}"
 
     return wait
+
+
+@pytest.fixture
+def thread_named():
+    """The running thread of that name."""
+
+    def find(name):
+        (thread,) = (thread for thread in threading.enumerate() if thread.name == name)
+        return thread
+
+    return find
+
+
+@pytest.fixture
+def eventually():
+    """Waits until something is so."""
+    return wait_until
+
+
+@pytest.fixture
+def stream(clock):
+    """Makes streams on virtual time, in real time unless told otherwise, and closes them."""
+    made = []
+
+    def make(model, *sources, **options):
+        made.append(Stream(model, sources, **{"clock": clock, "sleep": clock.sleep, **options}))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

@@ -59,6 +59,11 @@ def test_a_recorded_stream_takes_its_time_by_default(three_inputs, script):
     assert time.monotonic() - started >= 0.2, "the last frame is due after 200 ms, never before"
 
 
+def test_as_fast_as_possible_an_hour_takes_a_moment(three_inputs, script):
+    with edgemm.stream(three_inputs(), {"image": script(*images(1, 2, step_ms=3_600_000))}, realtime=False) as results:
+        assert answers(results) == [1, 2]
+
+
 def test_a_live_stream_counts_from_its_start(three_inputs):
     inbox = edgemm.Inbox()
     with edgemm.stream(three_inputs(), {"text": inbox}) as results:
@@ -238,9 +243,16 @@ def test_a_model_that_was_given_stays_open_when_a_stream_cannot_start(three_inpu
         assert first_value(model.infer(image=frame(3))) == 3
 
 
-def test_options_of_opening_reach_the_bundle(three_inputs, script):
-    with pytest.raises(UnknownNameError, match="int2"):
-        edgemm.stream(three_inputs(), {"image": script(*images(1))}, variant="int2")
+def test_options_of_opening_reach_the_bundle(three_inputs, script, monkeypatch):
+    def remember(bundle, **options):
+        asked.append(options)
+        return edgemm.open(bundle, **options)
+
+    asked, trust = [], edgemm.Trust()
+    monkeypatch.setattr("edgemm.streaming.stream.open_bundle", remember)
+    inputs = {"image": script(*images(1))}
+    edgemm.stream(three_inputs(), inputs, variant="fp32", threads=2, trust=trust, realtime=False).close()
+    assert asked == [{"variant": "fp32", "threads": 2, "trust": trust}]
 
 
 # what cannot be asked for

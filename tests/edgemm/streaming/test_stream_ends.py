@@ -12,17 +12,16 @@ from edgemm.streaming.stream import Stream
 
 
 @pytest.fixture
-def stream():
-    """Makes streams that run as fast as they can, and closes them."""
-    made = []
+def stream(stream):
+    """Streams that run as fast as they can."""
+    return lambda model, *sources, **options: stream(model, *sources, **{"realtime": False, **options})
 
-    def make(model, *sources, realtime=False, **options):
-        made.append(Stream(model, sources, realtime=realtime, **options))
-        return made[-1]
 
-    yield make
-    for one in made:
-        one.close()
+@pytest.fixture(autouse=True)
+def closing_has_no_way_out(monkeypatch):
+    """What keeps a closing stream waiting shall be seen, not outlived."""
+    monkeypatch.setattr("edgemm.streaming.stream.CLOSING_S", 1000)
+    monkeypatch.setattr("edgemm.streaming.outlets.CLOSING_S", 1000)
 
 
 def images(*values, name="image"):
@@ -33,13 +32,10 @@ class Heard(Observer):
     """Keeps what it is told."""
 
     def __init__(self):
-        self.errors, self.drops, self.life = [], [], []
+        self.errors, self.life = [], []
 
     def on_start(self, inputs):
         self.life.append(("start", *inputs))
-
-    def on_drop(self, input, cause):
-        self.drops.append((input, cause))
 
     def on_error(self, where, error):
         self.errors.append((where, str(error)))
@@ -134,6 +130,20 @@ def test_an_error_that_says_what_is_wrong_is_raised_as_it_is(stream, script, fak
         list(made)
 
 
+def test_a_model_that_fails_stops_its_sources(stream, script, fake_model, gate, waits_in, thread_named):
+    def fail(name, value):
+        gate()
+        raise ZeroDivisionError
+
+    source = script(*images(*range(200)))
+    made = stream(fake_model(on_push=fail), source)
+    waits_in(thread_named("edgemm-image"), "put")
+    gate.open()
+    assert source.ended.wait(10), "it would wait for room that nobody makes"
+    with pytest.raises(EdgeMMError):
+        list(made)
+
+
 def test_what_a_model_answered_before_it_failed_is_delivered(stream, script, fake_model):
     def fail(name, value):
         if value == 3:
@@ -170,12 +180,12 @@ def test_closing_releases_a_source_that_waits_for_the_model(stream, script, fake
     assert len(source.delivered) < 200
 
 
-def test_closing_releases_a_model_that_waits_for_a_reader(script, fake_model):
+def test_closing_releases_a_model_that_waits_for_a_reader(script, fake_model, background):
     model = fake_model()
     stream = Stream(model, [script(*images(*range(1000)))], realtime=False)
     results = iter(stream)
     next(results)
-    stream.close()
+    background(stream.close).end()
     assert list(results) == []
     assert not any(thread.name == "edgemm-model" for thread in threading.enumerate())
     assert len(model.scheduler.pushed) < 1000
@@ -237,6 +247,34 @@ def test_a_stream_closes_the_model_only_if_it_opened_it(script, fake_model, own)
     assert model.closed == own
 
 
+def test_a_model_stays_open_unless_the_stream_is_told_to_close_it(script, fake_model):
+    model = fake_model()
+    Stream(model, [script(*images(1))]).close()
+    assert model.closed == 0
+
+
+def test_closing_waits_until_the_sinks_are_closed(stream, script, fake_model, gate, sink_of, background, waits_in):
+    class Slow(sink_of):
+        def write(self, result):
+            gate()
+
+    sink = Slow()
+    made = stream(fake_model(), script(*images(1)), sinks=[sink])
+    gate.reached()
+    closer = background(made.close)
+    waits_in(closer, "close")
+    assert sink.closed == 0
+    gate.open()
+    closer.end()
+    assert sink.closed == 1
+
+
+def test_a_forgotten_stream_does_not_keep_the_program_alive(stream, script, fake_model, thread_named):
+    stream(fake_model(), script(*images(1), hang=True))
+    assert thread_named("edgemm-image").daemon
+    assert thread_named("edgemm-model").daemon
+
+
 def test_leaving_the_context_closes(script, fake_model):
     source = script(*images(1), hang=True)
     with Stream(fake_model(), [source]) as stream:
@@ -295,94 +333,3 @@ def test_what_is_muted_cannot_be_changed_from_outside(stream, script, fake_model
     made = stream(fake_model(), script(*images(1)))
     made.muted["x"] = "y"
     assert made.muted == {}
-
-
-# drops
-
-
-def flood(script, gate, count, name, live=True):
-    """A source that delivers one packet, waits until the model is busy with it, and then delivers the rest at once."""
-    first, *rest = images(*range(count), name=name)
-    return script(first, gate.reached, *rest, live=live)
-
-
-def test_a_busy_model_gets_the_newest_eight_of_a_live_input(stream, script, fake_model, gate):
-    heard, model = Heard(), fake_model(on_push=gate)
-    source = flood(script, gate, 20, "image")
-    made = stream(model, source, observer=heard)
-    assert source.done.wait(10)
-    gate.open()
-    assert made.wait(10)
-    assert [value for _, value, _ in model.scheduler.pushed] == [0, *range(12, 20)]
-    assert made.drops == {"image": 11}
-    assert heard.drops == [("image", "full")] * 11
-
-
-def test_of_live_sound_a_hundred_blocks_wait(stream, script, fake_model, gate):
-    model = fake_model(on_push=gate)
-    source = flood(script, gate, 120, "audio")
-    made = stream(model, source)
-    assert source.done.wait(10)
-    gate.open()
-    assert made.wait(10)
-    assert [value for _, value, _ in model.scheduler.pushed] == [0, *range(20, 120)]
-    assert made.drops == {"audio": 19}
-
-
-def test_a_flood_of_one_live_input_pushes_out_no_other(stream, script, fake_model, gate):
-    model = fake_model(on_push=gate)
-    first, *rest = images(*range(20))
-    source = script(first, gate.reached, (5, "text", "kept"), *rest, live=True)
-    made = stream(model, source)
-    assert source.done.wait(10)
-    gate.open()
-    assert made.wait(10)
-    assert "kept" in [value for _, value, _ in model.scheduler.pushed]
-    assert made.drops == {"image": 11}
-
-
-def test_a_recorded_source_waits_for_a_busy_model_and_loses_nothing(stream, script, fake_model, gate, waits_in):
-    model = fake_model(on_push=gate)
-    source = flood(script, gate, 200, "image", live=False)
-    made = stream(model, source)
-    gate.reached()
-    (thread,) = (thread for thread in threading.enumerate() if thread.name == "edgemm-image")
-    waits_in(thread, "put")
-    assert len(source.delivered) == 1 + 64
-    gate.open()
-    assert made.wait(10)
-    assert [value for _, value, _ in model.scheduler.pushed] == list(range(200))
-    assert "image" not in made.drops
-
-
-def test_as_fast_as_possible_the_model_waits_for_whoever_reads(stream, script, fake_model, waits_in):
-    made = stream(fake_model(), script(*images(*range(400))))
-    (thread,) = (thread for thread in threading.enumerate() if thread.name == "edgemm-model")
-    waits_in(thread, "put")
-    assert [value for _, value, _ in made] == list(range(400))
-    assert made.drops == {}
-
-
-def test_in_real_time_results_that_nobody_reads_are_dropped_and_counted(stream, script, fake_model):
-    steps = [(0, "image", value) for value in range(400)]
-    made = stream(fake_model(), script(*steps), realtime=True)
-    assert made.wait(10)
-    assert made.drops == {"results": 400 - 256}
-    assert [value for _, value, _ in made] == list(range(144, 400))
-
-
-def test_packets_that_came_too_late_for_the_scheduler_count_as_drops(stream, script, fake_model):
-    model = fake_model()
-    model.scheduler.late.update(image=2, text=0)
-    assert stream(model, script(*images(1))).drops == {"image": 2}
-
-
-def test_drops_of_all_causes_add_up(stream, script, fake_model, gate):
-    model = fake_model(on_push=gate)
-    model.scheduler.late.update(image=2)
-    source = flood(script, gate, 20, "image")
-    made = stream(model, source)
-    assert source.done.wait(10)
-    gate.open()
-    assert made.wait(10)
-    assert made.drops == {"image": 13}

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from edgemm.streaming.channels import Mailbox
 from edgemm.streaming.stream import Stream
 
 MS = 1_000_000
@@ -16,17 +17,17 @@ def images(*times, name="image"):
 
 
 @pytest.fixture
-def stream(clock):
-    """Makes streams on virtual time, and closes them."""
-    made = []
+def asked_of_take(monkeypatch):
+    """(timeout_s, in_order) of each time that the model asked for a packet."""
+    asked = []
+    take = Mailbox.take
 
-    def make(model, *sources, **options):
-        made.append(Stream(model, sources, clock=clock, sleep=clock.sleep, **options))
-        return made[-1]
+    def record(mailbox, timeout_s, *, in_order):
+        asked.append((timeout_s, in_order))
+        return take(mailbox, timeout_s, in_order=in_order)
 
-    yield make
-    for one in made:
-        one.close()
+    monkeypatch.setattr(Mailbox, "take", record)
+    return asked
 
 
 # pacing
@@ -167,10 +168,9 @@ def test_what_is_due_while_nothing_comes_is_answered_in_its_time(stream, script,
     assert [next(results), next(results)] == [("tick", 100), ("tick", 150)]
 
 
-def test_a_model_for_which_nothing_comes_sleeps(stream, script, fake_model, waits_in):
+def test_a_model_for_which_nothing_comes_sleeps(stream, script, fake_model, waits_in, thread_named):
     stream(fake_model(), script(live=True, hang=True))
-    (thread,) = (thread for thread in threading.enumerate() if thread.name == "edgemm-model")
-    waits_in(thread, "take")
+    waits_in(thread_named("edgemm-model"), "take")
 
 
 def test_nothing_is_answered_before_it_is_due(stream, script, fake_model, clock):
@@ -188,6 +188,49 @@ def test_without_a_limit_deadlines_end_with_the_last_packet(stream, script, fake
     early = script(*images(10, name="text"))
     results = list(stream(fake_model(tick_ms=50), late, early, realtime=False))
     assert [result for result in results if result[0] == "tick"] == [("tick", 50), ("tick", 100)]
+
+
+def test_as_fast_as_possible_time_is_that_of_the_packets(
+    stream, script, fake_model, clock, gate, waits_in, thread_named
+):
+    def second_passes():
+        gate.reached()
+        clock.ns += 1000 * MS
+        gate.open()
+
+    later = threading.Event()
+    source = script((0, "image", 0), second_passes, lambda: later.wait(10), (120, "image", 120))
+    made = stream(fake_model(tick_ms=50, on_push=gate), source, realtime=False)
+    assert next(iter(made)) == ("image", 0, 0)
+    waits_in(thread_named("edgemm-model"), "take")
+    later.set()
+    assert list(made) == [("tick", 50), ("tick", 100), ("image", 120, 120)]
+
+
+@pytest.mark.parametrize(
+    ("tick_ms", "seconds", "sleeps_s"), [(50, None, 0.05), (50, 0.02, 0.02), (30, 0.3, 0.03), (None, 0.3, 0.3)]
+)
+def test_the_model_sleeps_until_the_next_deadline_or_the_end(
+    stream, script, fake_model, asked_of_take, tick_ms, seconds, sleeps_s, eventually
+):
+    stream(fake_model(tick_ms=tick_ms), script(live=True, hang=True), seconds=seconds)
+    eventually(lambda: asked_of_take, "the model took nothing")
+    assert asked_of_take[0] == (sleeps_s, False)
+
+
+def test_the_model_does_not_sleep_past_what_is_due(script, fake_model, asked_of_take, eventually):
+    times = iter([0, 1000 * MS])
+    made = Stream(fake_model(tick_ms=50), [script(live=True, hang=True)], clock=lambda: next(times, 1000 * MS))
+    eventually(lambda: asked_of_take, "the model took nothing")
+    made.close()
+    assert asked_of_take[0] == (0.0, False)
+
+
+def test_as_fast_as_possible_the_model_sleeps_until_every_source_has_a_packet(
+    stream, script, fake_model, asked_of_take
+):
+    list(stream(fake_model(tick_ms=50), script(*images(0)), realtime=False, seconds=0.2))
+    assert set(asked_of_take) == {(None, True)}
 
 
 # seconds
