@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import pluggy
 import pytest
 
 import edgemm
@@ -132,6 +133,19 @@ def test_each_broken_plugin_is_recorded_once_with_its_provider(site, name):
     assert failure.stage == stage
     assert text in failure.error
     assert failure.distribution == f"{name}-dist 1.2.3"
+
+
+@pytest.mark.parametrize("options", [{}, {"specname": "edgemm_inputs"}, {"tryfirst": True}, {"trylast": True}])
+def test_an_implementation_is_marked_as_pluggy_marks_it(options):
+    ours, theirs = hookspecs.hookimpl(**options), pluggy.HookimplMarker("edgemm")(**options)
+    assert vars(ours(lambda: 1)) == vars(theirs(lambda: 1))
+    assert vars(hookspecs.hookimpl(lambda: 1, **options)) == vars(theirs(lambda: 1))
+
+
+@pytest.mark.parametrize("options", [{}, {"firstresult": True}])
+def test_a_hook_is_marked_as_pluggy_marks_it(options):
+    ours, theirs = hookspecs.hookspec(**options), pluggy.HookspecMarker("edgemm")(**options)
+    assert vars(ours(lambda: 1)) == vars(theirs(lambda: 1))
 
 
 def test_everything_else_works_beside_all_of_them(site):
