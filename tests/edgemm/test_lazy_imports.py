@@ -52,6 +52,25 @@ def test_help_discovers_no_plugin():
     assert "pluggy" not in imported("from edgemm.cli.main import main\nassert main(['--help']) == 0")
 
 
+OPEN = """
+import sys, importlib.metadata
+import numpy as np
+import edgemm
+
+def scan(**_):
+    raise AssertionError("opening scans what is installed")
+
+importlib.metadata.entry_points = scan
+with edgemm.open(sys.argv[1]) as model:
+    assert list(model.infer(text="\\x08").outputs) == ["answer"]
+    assert list(model.live().push("text", "\\x08", 0).outputs) == ["answer"]
+"""
+
+
+def test_opening_loads_the_kinds_that_the_bundle_names_and_scans_nothing(three_inputs):
+    assert "pluggy" not in imported(OPEN, str(three_inputs()))
+
+
 USE = """
 import sys
 import numpy as np

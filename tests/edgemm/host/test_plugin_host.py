@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import pluggy
 import pytest
 
 import edgemm
 from edgemm.errors import MissingDependencyError, PluginError, UnknownNameError
 from edgemm.host import hookspecs
 from edgemm.host.entries import EncoderEntry, Entry, SourceEntry
+from edgemm.host.marker import hookimpl
 from edgemm.host.plugin_host import ENTRY_KINDS, Failure, PluginHost
 
 GOOD = """
@@ -132,6 +134,16 @@ def test_each_broken_plugin_is_recorded_once_with_its_provider(site, name):
     assert failure.stage == stage
     assert text in failure.error
     assert failure.distribution == f"{name}-dist 1.2.3"
+
+
+@pytest.mark.parametrize("options", [{}, {"specname": "edgemm_inputs"}, {"tryfirst": True}, {"trylast": True}])
+def test_an_implementation_is_marked_as_pluggy_marks_it(options):
+    theirs = vars(pluggy.HookimplMarker("edgemm")(**options)(lambda: 1))
+    assert vars(hookimpl(**options)(lambda: 1)) == theirs
+
+
+def test_an_implementation_may_be_marked_without_parentheses():
+    assert vars(hookimpl(lambda: 1)) == vars(pluggy.HookimplMarker("edgemm")(lambda: 1))
 
 
 def test_everything_else_works_beside_all_of_them(site):
