@@ -1,7 +1,8 @@
 """An imitated GPU: `cuda.bindings.runtime` and a TensorRT module that break the test when they are used wrongly.
 
-Device addresses are no memory of this process; what the host reads too early is 0xCD; work happens when somebody waits for it. An "engine" is
-an ONNX graph that ONNX Runtime executes, so that answers are right or wrong.
+Device addresses are no memory of this process; what the host reads too early is 0xCD; work happens when somebody waits for it. Work of two streams
+that touches the same memory must be ordered by an event or by the host, and memory must not be freed while pending work uses it. An "engine"
+is an ONNX graph that ONNX Runtime executes, so that answers are right or wrong.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class Gpu:
         self.pinned = {}  # address -> (ctypes memory, view)
         self.graveyard = []  # freed host memory is kept, so that a late read is wrong, but does not crash
         self.streams = {}  # number -> queue of work
-        self.events = {}  # number -> (stream, how much of its work)
+        self.events = {}  # number -> (stream, how much of its work, what that work comes after)
+        self.after = {}  # stream -> {stream: how much of its work comes before what is enqueued next}
+        self.uses = {}  # address -> pending work that uses it: (stream, its place there, whether it writes)
+        self.copied = {"up": 0, "down": 0}  # bytes between host and device
         self.done = {}  # stream -> how much of its work was executed
         self.numbers = itertools.count(1)
         self.addresses = itertools.count(DEVICE_BASE, 1 << 24)
@@ -111,10 +115,34 @@ class Gpu:
             self.wrong(f"{what}: {size} bytes in {len(self.pinned[address][1])}")
         return self.pinned[address][1]
 
-    def enqueue(self, stream, work):
-        if int(stream) not in self.streams:
-            self.wrong(f"stream {int(stream)} does not exist")
-        self.streams[int(stream)].append(work)
+    def enqueue(self, stream, work, reads=(), writes=()):
+        """Put work into a stream; `reads` and `writes` are the addresses of the blocks that it uses."""
+        stream = int(stream)
+        if stream not in self.streams:
+            self.wrong(f"stream {stream} does not exist")
+        place = len(self.streams[stream])
+        for address, writing in [*((a, False) for a in reads), *((a, True) for a in writes)]:
+            pending = self.pending(address)
+            for other, at, wrote in pending:
+                if other != stream and (writing or wrote) and self.after[stream].get(other, 0) <= at:
+                    self.wrong(f"a race for {address:#x}: two streams use it, and nothing orders them")
+            self.uses[address] = [*pending, (stream, place, writing)]
+        self.streams[stream].append(work)
+
+    def pending(self, address):
+        """The work that uses a block and may not be done."""
+        uses = self.uses.get(address, ())
+        return [use for use in uses if use[0] in self.streams and use[1] >= self.done[use[0]]]
+
+    def wait_in(self, stream, event):
+        """Let what is enqueued from now on come after what an event stands for."""
+        if self.events[event] is None:
+            return
+        other, count, after = self.events[event]
+        own = self.after[stream]
+        for before, much in {**after, other: max(count, after.get(other, 0))}.items():
+            own[before] = max(own.get(before, 0), much)
+        self.enqueue(stream, lambda: self.execute(other, count) if other in self.streams else None)
 
     def execute(self, stream, count):
         """Do a stream's work up to a point."""
@@ -191,14 +219,16 @@ class CudaRuntime(ModuleType):
     def _cudaFree(self, address):
         if address == 0:
             return
-        if any(address in context.addresses.values() for context in self.gpu.contexts):
-            self.gpu.wrong("device memory freed before the context that uses it")
+        if self.gpu.pending(address):
+            self.gpu.wrong("device memory freed while pending work uses it")
         if self.gpu.device.pop(address, None) is None:
             self.gpu.wrong(f"cudaFree of {address:#x}")
 
     def _cudaFreeHost(self, address):
         if address not in self.gpu.pinned:
             self.gpu.wrong(f"cudaFreeHost of {address:#x}")
+        if self.gpu.pending(address):
+            self.gpu.wrong("pinned memory freed while pending work uses it")
         memory, view = self.gpu.pinned.pop(address)
         view.fill(UNWRITTEN)
         self.gpu.graveyard.append(memory)
@@ -208,7 +238,7 @@ class CudaRuntime(ModuleType):
             self.gpu.wrong("a stream that waits for the default stream")
         self.gpu.allocations += 1
         number = next(self.gpu.numbers)
-        self.gpu.streams[number], self.gpu.done[number] = [], 0
+        self.gpu.streams[number], self.gpu.done[number], self.gpu.after[number] = [], 0, {}
         return Handle(number)
 
     def _cudaStreamDestroy(self, stream):
@@ -220,6 +250,15 @@ class CudaRuntime(ModuleType):
 
     def _cudaStreamSynchronize(self, stream):
         self.gpu.execute(int(stream), len(self.gpu.streams[int(stream)]))
+
+    def _cudaStreamWaitEvent(self, stream, event, flags):
+        if flags != 0:
+            self.gpu.wrong(f"cudaStreamWaitEvent with flags {flags}")
+        self.gpu.wait_in(int(stream), int(event))
+
+    def _cudaDeviceSynchronize(self):
+        for stream, queue in self.gpu.streams.items():
+            self.gpu.execute(stream, len(queue))
 
     def _cudaEventCreateWithFlags(self, flags):
         if flags != self.cudaEventDisableTiming:
@@ -233,11 +272,16 @@ class CudaRuntime(ModuleType):
         del self.gpu.events[int(event)]
 
     def _cudaEventRecord(self, event, stream):
-        self.gpu.events[int(event)] = (int(stream), len(self.gpu.streams[int(stream)]))
+        number = int(stream)
+        self.gpu.events[int(event)] = (number, len(self.gpu.streams[number]), dict(self.gpu.after[number]))
 
     def _cudaEventSynchronize(self, event):
         if self.gpu.events[int(event)] is not None:  # CUDA, too, returns at once from an event that was never recorded
-            self.gpu.execute(*self.gpu.events[int(event)])
+            self.gpu.execute(*self.gpu.events[int(event)][:2])
+
+    def _cudaMemsetAsync(self, target, value, size, stream):
+        block = self.gpu.block(target, size, "memset")
+        self.gpu.enqueue(stream, lambda: block[:size].fill(value), writes=[target])
 
     def _cudaMemcpyAsync(self, target, source, size, kind, stream):
         gpu = self.gpu
@@ -249,6 +293,8 @@ class CudaRuntime(ModuleType):
                 if not np.array_equal(meant, out[:size]):
                     gpu.wrong("an input was overwritten before it was copied")
                 into[:size] = out[:size]
+
+            gpu.copied["up"] += size
         else:
             into, out = gpu.host_block(target, size, "download"), gpu.block(source, size, "download")
             into[:] = UNWRITTEN
@@ -256,7 +302,8 @@ class CudaRuntime(ModuleType):
             def work():
                 into[:size] = out[:size]
 
-        gpu.enqueue(stream, work)
+            gpu.copied["down"] += size
+        gpu.enqueue(stream, work, reads=[source], writes=[target])
 
 
 class Logger:
@@ -515,7 +562,9 @@ class Context(Counted):
             for name, value in zip(outputs, session.run(outputs, {n: views[n] for n in inputs}), strict=True):
                 views[name][...] = value
 
-        return self._call("execute_async_v3", lambda: gpu.enqueue(stream, work))
+        read = [self.addresses[name] for name in inputs]
+        written = [self.addresses[name] for name in outputs]
+        return self._call("execute_async_v3", lambda: gpu.enqueue(stream, work, read, written))
 
 
 class TensorRt(ModuleType):

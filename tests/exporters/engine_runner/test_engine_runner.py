@@ -296,11 +296,11 @@ def test_a_lost_gpu_is_not_touched_again_by_anyone(machine, runner, how):
 
 
 def test_a_gpu_that_is_lost_while_closing_is_left_alone(machine, runner):
-    machine.gpu.fail["cudaStreamSynchronize"] = 719
+    machine.gpu.fail["cudaDeviceSynchronize"] = 719
     live = dict(machine.gpu.live)
     runner.close()
     assert machine.gpu.live == live
-    assert machine.gpu.calls[-1] == "cudaStreamSynchronize"
+    assert machine.gpu.calls[-1] == "cudaDeviceSynchronize"
 
 
 def test_no_memory_says_how_much_there_is(machine):

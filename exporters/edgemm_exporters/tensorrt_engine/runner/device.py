@@ -1,4 +1,4 @@
-"""The CUDA side: memory, a stream and an event of one GPU, through `cuda.bindings.runtime`.
+"""The CUDA side: memory, streams and events of one GPU, through `cuda.bindings.runtime`.
 
 Every answer is checked. After an error that spoils the whole process (an illegal address, say) the device is *lost*, for everything in this
 process that uses it, and no further call is made. It knows nothing of TensorRT.
@@ -9,6 +9,7 @@ Source: https://nvidia.github.io/cuda-python/cuda-bindings/latest/module/runtime
 from __future__ import annotations
 
 import ctypes
+import threading
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -36,11 +37,27 @@ class Memory:
     size: int
     host: np.ndarray | None = None
 
+    def view(self, shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> np.ndarray:
+        """Pinned memory as an array; a smaller shape is the first part of it."""
+        assert self.host is not None
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        found: np.ndarray = self.host[:size].view(dtype).reshape(shape)
+        return found
+
 
 class Device(Protocol):
-    """What the runner needs of a GPU. A stream and an event are handles that `int()` takes."""
+    """What the runner needs of a GPU. A stream and an event are handles that `int()` takes.
+
+    Attributes:
+        lost: why no call can be made any more; "" while it works.
+        memory: what its memory is called: `cuda:0`.
+        lock: held by whoever enqueues work or gives memory back, so that no engine closes while another one is about to read its outputs; it is
+            not held while anybody waits for the GPU.
+    """
 
     lost: str
+    memory: str
+    lock: threading.Lock
 
     def activate(self) -> None:
         """Make it the calling thread's GPU."""
@@ -69,14 +86,23 @@ class Device(Protocol):
     def download(self, target: Memory, source: Memory, size: int, stream: Any) -> None:
         """Enqueue a copy to pinned memory; `target` may be read only when the stream has passed it."""
 
+    def clear(self, target: Memory, size: int, stream: Any) -> None:
+        """Enqueue filling memory of the device with zeros."""
+
     def record(self, event: Any, stream: Any) -> None:
         """Let `event` stand for all that was enqueued so far."""
+
+    def hold_back(self, stream: Any, event: Any) -> None:
+        """Let what is enqueued from now on wait, on the device, for what `event` stands for now."""
 
     def wait(self, event: Any) -> None:
         """Block until what `event` stands for is done."""
 
     def synchronize(self, stream: Any) -> None:
         """Block until the stream is empty."""
+
+    def synchronize_all(self) -> None:
+        """Block until every stream of the device is empty."""
 
     def lose(self, reason: str) -> None:
         """Make no further call."""
@@ -88,13 +114,12 @@ class CudaDevice:
     Args:
         rt: `cuda.bindings.runtime`.
         index: which GPU.
-
-    Attributes:
-        lost: why no call can be made any more; "" while it works.
     """
 
     def __init__(self, rt: ModuleType, index: int) -> None:
         self.lost = ""
+        self.memory = f"cuda:{index}"
+        self.lock = threading.Lock()
         self._rt: Any = rt
         self._index = index
         self.activate()
@@ -146,9 +171,17 @@ class CudaDevice:
         kind = self._rt.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._call("cudaMemcpyAsync", target.address, source.address, size, kind, stream)
 
+    def clear(self, target: Memory, size: int, stream: Any) -> None:
+        """Enqueue filling memory of the device with zeros."""
+        self._call("cudaMemsetAsync", target.address, 0, size, stream)
+
     def record(self, event: Any, stream: Any) -> None:
         """Let `event` stand for all that was enqueued so far."""
         self._call("cudaEventRecord", event, stream)
+
+    def hold_back(self, stream: Any, event: Any) -> None:
+        """Let what is enqueued from now on wait, on the device, for what `event` stands for now."""
+        self._call("cudaStreamWaitEvent", stream, event, 0)
 
     def wait(self, event: Any) -> None:
         """Block until what `event` stands for is done."""
@@ -157,6 +190,10 @@ class CudaDevice:
     def synchronize(self, stream: Any) -> None:
         """Block until the stream is empty."""
         self._call("cudaStreamSynchronize", stream)
+
+    def synchronize_all(self) -> None:
+        """Block until every stream of the device is empty."""
+        self._call("cudaDeviceSynchronize")
 
     def lose(self, reason: str) -> None:
         """Make no further call."""

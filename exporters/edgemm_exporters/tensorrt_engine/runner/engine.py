@@ -97,6 +97,10 @@ class Engine:
         self.inputs: tuple[TensorSpec, ...] = ()
         self.outputs: tuple[TensorSpec, ...] = ()
         self.ranges: dict[str, InputRange] = {}
+        # What the context was told last: several users take turns with one context, and each says all that it needs.
+        self._shapes: Mapping[str, Shape] = {}
+        self._found: dict[str, Shape] = {}
+        self._addresses: dict[str, int] = {}
         try:
             self._deserialise(content)
             self._read_tensors()
@@ -118,11 +122,14 @@ class Engine:
         self.outputs = self._fitted("output", self.outputs, record.outputs)
 
     def set_shapes(self, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-        """Set the shape of every input; returns that of every output.
+        """Set the shape of every input where it is not what it was; returns that of every output.
 
         Raises:
             EngineError: the engine does not take them.
         """
+        if shapes == self._shapes:
+            return self._found
+        self._shapes = {}  # none, until all of it succeeded
         for name, shape in shapes.items():
             if not self._context.set_input_shape(name, shape):
                 raise self._failure(f"does not take {list(shape)} for input '{name}'")
@@ -138,12 +145,18 @@ class Engine:
                 raise self._failure(
                     f"output '{name}' has a shape that depends on data, {list(shape)}; export fixed sizes"
                 )
+        self._shapes, self._found = dict(shapes), found
         return found
 
-    def set_address(self, name: str, address: int) -> None:
-        """Where a tensor lies on the device."""
-        if not self._context.set_tensor_address(name, address):
-            raise self._failure(f"does not take the address of '{name}'")
+    def set_addresses(self, addresses: Mapping[str, int]) -> None:
+        """Where tensors lie on the device, where it is not what it was; read at `enqueue`, so what runs already is not concerned."""
+        known = self._addresses
+        for name, address in addresses.items():
+            if known.get(name) != address:
+                known.pop(name, None)
+                if not self._context.set_tensor_address(name, address):
+                    raise self._failure(f"does not take the address of '{name}'")
+                known[name] = address
 
     def enqueue(self, stream: Any) -> None:
         """Start one run; returns before it is done.

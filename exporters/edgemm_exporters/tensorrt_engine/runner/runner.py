@@ -1,31 +1,29 @@
-"""Runs one engine synchronously: checked inputs, copies through pinned memory, one stream, one event, results of the caller's own.
+"""Runs one engine: by itself (`run`), with checked inputs and results of the caller's own, or bound to a stream's values (`bind`).
 
-All memory is allocated when the engine is loaded, for the largest shapes that it takes; a run allocates nothing on the GPU or pinned. It has no
-CUDA graphs, no zero copy, no pipelining and no worker process: a GPU error that spoils the process is reported as such, and only a new process
-goes on. Not yet run on hardware.
+What `run` needs is allocated when the engine is loaded, for the largest shapes that it takes; a run allocates nothing on the GPU or pinned. It
+has no CUDA graphs, no shared memory with the host and no worker process: a GPU error that spoils the process is reported as such, and only a
+new process goes on. Not yet run on hardware.
 """
 
 from __future__ import annotations
 
 import atexit
-import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
 from edgemm.bundle.manifest import GraphRecord
 from edgemm.errors import InputError
+from edgemm.runners.values import Bound, PlainBound
 from edgemm.tensors import BATCH, TensorSpec
+from edgemm_exporters.tensorrt_engine.runner.binding import EngineBinding
 from edgemm_exporters.tensorrt_engine.runner.device import Device, Memory
-from edgemm_exporters.tensorrt_engine.runner.engine import Engine, InputRange, Shape
-from edgemm_exporters.tensorrt_engine.runner.failures import DeviceLostError, EngineError
+from edgemm_exporters.tensorrt_engine.runner.engine import Shape
 from edgemm_exporters.tensorrt_engine.runner.kernel_cache import KernelCache
-
-_log = logging.getLogger("edgemm.exporters.tensorrt_engine")
+from edgemm_exporters.tensorrt_engine.runner.session import EngineSession
 
 
 @dataclass(frozen=True)
@@ -35,13 +33,6 @@ class _Tensor:
     spec: TensorSpec
     device: Memory
     pinned: Memory
-
-    def view(self, shape: Shape) -> np.ndarray:
-        """The pinned memory as an array; a smaller shape is the first part of it."""
-        assert self.pinned.host is not None
-        size = _bytes(self.spec, shape)
-        found: np.ndarray = self.pinned.host[:size].view(self.spec.dtype).reshape(shape)
-        return found
 
 
 class EngineRunner:
@@ -54,6 +45,9 @@ class EngineRunner:
         graph: for messages.
         record: the graph's tensors as the manifest has them; the engine's own names and order when None.
         cache: where TensorRT-RTX keeps what it compiles.
+
+    Attributes:
+        memory: where the outputs of what it binds lie: `cuda:0`.
 
     Raises:
         BundleError: the engine does not fit this TensorRT, GPU or manifest.
@@ -71,23 +65,20 @@ class EngineRunner:
         cache: KernelCache | None = None,
     ) -> None:
         self._graph = graph
-        self._device = device
         self._lock = threading.Lock()
-        self._closed = False
-        self._stream: Any = None
-        self._done: Any = None
-        self._engine: Engine | None = None
-        self._ranges: dict[str, InputRange] = {}
-        self._memory: list[Memory] = []
         self._tensors: dict[str, _Tensor] = {}
+        self._addresses: dict[str, int] = {}
         self._shapes: dict[str, Shape] = {}
         self._views: dict[str, np.ndarray] = {}
-        self.inputs: Sequence[TensorSpec] = ()
-        self.outputs: Sequence[TensorSpec] = ()
+        self._session = EngineSession(content, trt=trt, device=device, graph=graph, record=record, cache=cache)
+        self.memory = device.memory
+        self.inputs: Sequence[TensorSpec] = self._session.engine.inputs
+        self.outputs: Sequence[TensorSpec] = self._session.engine.outputs
+        self._ranges = self._session.engine.ranges
         try:
-            self._load(content, trt, record, cache)
+            self._prepare()
         except BaseException:
-            self._release()
+            self._session.close()
             raise
         atexit.register(self.close)  # in order, while the driver is still there
 
@@ -100,92 +91,94 @@ class EngineRunner:
         """
         shapes = self._checked(feeds)
         with self._lock:
-            if self._closed:
-                raise EngineError(f"graph '{self._graph}': its engine was closed")
-            self._device.activate()
-            try:
+            with self._session.turn:
                 if shapes != self._shapes:
-                    self._bind(shapes)
+                    self._set_shapes(shapes)
                 for name in shapes:
                     np.copyto(self._views[name], feeds[name])
-                self._run_once()
-            except BaseException as error:
-                self._settle()
-                if self._device.lost and not isinstance(error, DeviceLostError):
-                    raise DeviceLostError(self._device.lost) from error
-                raise
+                self._enqueue()
+            self._session.wait(self._done)
             return [self._views[spec.name].copy() for spec in self.outputs]
+
+    def bind(self, batch: int = 1) -> Bound:
+        """Bind for repeated runs whose outputs stay on the GPU; by way of `run` where an axis other than the batch may vary.
+
+        Raises:
+            InputError: the engine was not built for that batch.
+            EngineError: it was closed, or there is no memory left.
+        """
+        if any(found.minimum[1:] != found.maximum[1:] for found in self._ranges.values()):
+            return PlainBound(self, batch)
+        shapes = {spec.name: self._shape_at(spec, batch) for spec in self.inputs}
+        with self._lock:
+            return EngineBinding(self._session, self.inputs, self.outputs, shapes)
 
     def close(self) -> None:
         """Wait for what runs, keep compiled kernels, and give everything back. Further calls do nothing."""
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
             atexit.unregister(self.close)
-            self._release()
+            self._session.close()
+            self._views, self._tensors, self._shapes = {}, {}, {}
 
-    def _load(self, content: bytes, trt: ModuleType, record: GraphRecord | None, cache: KernelCache | None) -> None:
-        device = self._device
-        device.activate()
-        self._stream = device.create_stream()
-        self._done = device.create_event()
-        engine = self._engine = Engine(trt, content, graph=self._graph, device=device, stream=self._stream, cache=cache)
-        if record is not None:
-            engine.take_record(record)
-        self.inputs, self.outputs = engine.inputs, engine.outputs
-        self._ranges = engine.ranges
-        largest = {spec.name: engine.ranges[spec.name].maximum for spec in self.inputs}
-        shapes = {**largest, **engine.set_shapes(largest)}
-        for spec in (*self.inputs, *self.outputs):
-            self._allocate(spec, shapes[spec.name])
-            engine.set_address(spec.name, self._tensors[spec.name].device.address)
-        self._warm_up()
-        self._attempt(engine.keep_kernels)
-
-    def _allocate(self, spec: TensorSpec, largest: Shape) -> None:
-        size = _bytes(spec, largest)
-        for pinned in (False, True):
-            self._memory.append(self._device.allocate(size, pinned=pinned))
-        tensor = self._tensors[spec.name] = _Tensor(spec, *self._memory[-2:])
-        if tensor.pinned.host is not None:
-            tensor.pinned.host.fill(0)
-
-    def _warm_up(self) -> None:
-        """Run every declared shape once, on zeros: kernels are compiled and memory mapped before the first frame comes."""
+    def _prepare(self) -> None:
+        """Allocate for the largest shapes, and run every declared shape once, on zeros: kernels are compiled and memory mapped before the first
+        frame comes.
+        """
+        session = self._session
+        self._done = session.new_mark()
         ranges = [self._ranges[spec.name] for spec in self.inputs]
+        largest = {spec.name: found.maximum for spec, found in zip(self.inputs, ranges, strict=True)}
+        shapes = {**largest, **session.engine.set_shapes(largest)}
+        for spec in (*self.inputs, *self.outputs):
+            tensor = self._tensors[spec.name] = self._allocate(spec, shapes[spec.name])
+            self._addresses[spec.name] = tensor.device.address
         declared = dict.fromkeys(
             tuple(getattr(found, size) for found in ranges) for size in ("maximum", "usual", "minimum")
         )
-        for shapes in declared:
-            self._bind(dict(zip((spec.name for spec in self.inputs), shapes, strict=True)))
-            self._run_once()
+        for sizes in declared:
+            with session.turn:
+                self._set_shapes(dict(zip(largest, sizes, strict=True)))
+                self._enqueue()
+            session.wait(self._done)
+        session.attempt(session.engine.keep_kernels)
 
-    def _bind(self, shapes: dict[str, Shape]) -> None:
-        """Make the next runs take these shapes; addresses stay."""
-        assert self._engine is not None
+    def _allocate(self, spec: TensorSpec, largest: Shape) -> _Tensor:
+        size = int(np.prod(largest, dtype=np.int64)) * np.dtype(spec.dtype).itemsize
+        device, pinned = (self._session.allocate(size, pinned=pinned) for pinned in (False, True))
+        pinned.view((size,), np.uint8).fill(0)
+        return _Tensor(spec, device, pinned)
+
+    def _set_shapes(self, shapes: dict[str, Shape]) -> None:
+        """Make the next runs take these shapes."""
         self._shapes = {}  # none, until all of it succeeded
-        both = {**shapes, **self._engine.set_shapes(shapes)}
-        self._views = {name: tensor.view(both[name]) for name, tensor in self._tensors.items()}
+        both = {**shapes, **self._session.engine.set_shapes(shapes)}
+        self._views = {name: t.pinned.view(both[name], t.spec.dtype) for name, t in self._tensors.items()}
         self._shapes = shapes
 
-    def _run_once(self) -> None:
-        """Copy in, run, copy out, wait."""
-        assert self._engine is not None
-        device, stream, views = self._device, self._stream, self._views
+    def _enqueue(self) -> None:
+        """Copy in, run, copy out; in a turn."""
+        session, device, stream = self._session, self._session.device, self._session.stream
+        session.engine.set_shapes(self._shapes)  # bindings use the engine too
+        session.engine.set_addresses(self._addresses)
         for spec in self.inputs:
             tensor = self._tensors[spec.name]
-            device.upload(tensor.device, tensor.pinned, views[spec.name].nbytes, stream)
-        self._engine.enqueue(stream)
+            device.upload(tensor.device, tensor.pinned, self._views[spec.name].nbytes, stream)
+        session.engine.enqueue(stream)
         for spec in self.outputs:
             tensor = self._tensors[spec.name]
-            device.download(tensor.pinned, tensor.device, views[spec.name].nbytes, stream)
-        device.record(self._done, stream)
-        device.wait(self._done)
+            device.download(tensor.pinned, tensor.device, self._views[spec.name].nbytes, stream)
+        device.record(self._done.event, stream)
 
-    def _settle(self) -> None:
-        """After a failed run: let pending copies end, so that the next run does not overwrite what they read."""
-        self._attempt(lambda: self._device.synchronize(self._stream))
+    def _shape_at(self, spec: TensorSpec, batch: int) -> Shape:
+        """The shape of an input that is bound for that many rows; a graph may have a fixed first axis too."""
+        found = self._ranges[spec.name]
+        if not spec.shape or spec.shape[0] != BATCH:
+            return found.maximum
+        if not found.minimum[0] <= batch <= found.maximum[0]:
+            raise InputError(
+                f"graph '{self._graph}': the engine takes a batch of {found.minimum[0]} to {found.maximum[0]}, got {batch}"
+            )
+        return (batch, *found.maximum[1:])
 
     def _checked(self, feeds: Mapping[str, np.ndarray]) -> dict[str, Shape]:
         """The shape of every input."""
@@ -218,41 +211,3 @@ class EngineRunner:
         found = self._ranges[spec.name]
         sizes = (str(a) if a == b else f"{a} to {b}" for a, b in zip(found.minimum, found.maximum, strict=True))
         return f"graph '{self._graph}': the engine takes {spec.dtype} [{', '.join(sizes)}] for input '{spec.name}', got {got}"
-
-    def _release(self) -> None:
-        """Everything back, in the order that TensorRT needs; a lost device is left as it is, and ends with the process."""
-        device = self._device
-        if not self._attempt(device.activate):
-            return
-        if self._stream is not None:
-            self._attempt(lambda: device.synchronize(self._stream))
-        engine = self._engine
-        if engine is not None and not device.lost:
-            self._attempt(engine.keep_kernels)
-            engine.release()
-        del engine
-        if device.lost:
-            return
-        self._engine = None
-        if self._done is not None:
-            self._attempt(lambda: device.destroy_event(self._done))
-        if self._stream is not None:
-            self._attempt(lambda: device.destroy_stream(self._stream))
-        self._views, self._tensors, self._shapes = {}, {}, {}
-        while self._memory:
-            memory = self._memory.pop()
-            self._attempt(lambda memory=memory: device.free(memory))  # type: ignore[misc]
-        self._done = self._stream = None
-
-    def _attempt(self, call: Callable[[], None]) -> bool:
-        """Call what may fail without harm: it is logged, and the rest goes on."""
-        try:
-            call()
-        except Exception as error:  # bindings raise what they like
-            _log.warning("graph '%s': %s", self._graph, error)
-            return False
-        return True
-
-
-def _bytes(spec: TensorSpec, shape: Shape) -> int:
-    return int(np.prod(shape, dtype=np.int64)) * np.dtype(spec.dtype).itemsize
