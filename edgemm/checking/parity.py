@@ -3,7 +3,8 @@
     torch -> ONNX FP32 -> quantized ONNX            (engines are compared on the device, by `edgemm verify`)
 
 A node is compared on the same inputs that the FP32 chain gives it; the fused answer is compared through the whole chain, so that
-errors may add up. Quantized graphs meant for a GPU run unoptimised here, because this CPU's INT8 kernels would add errors of their own.
+errors may add up. Where the model remembers, rows are moments in order of time: a node's own state is then its own on each side, fed back
+from moment to moment, so that an error that grows with time is seen, too. Quantized graphs meant for a GPU run unoptimised here, because this CPU's INT8 kernels would add errors of their own.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgemm.host.interfaces import Runner
-from edgemm.model.graph import ModelGraph
+from edgemm.model.graph import ModelGraph, Node
 from edgemm.model.precision import Gate
 from edgemm.outputs.kind import OutputKind
-from edgemm.runtime.single_pass import SinglePass
+from edgemm.runtime.rollout import Rollout, rollout
+from edgemm.runtime.single_pass import BatchRunner, next_state
 
 
 @dataclass(frozen=True)
@@ -100,23 +101,38 @@ def compare(
 
 
 def compare_nodes(
-    graph: ModelGraph, reference: SinglePass, runners: Mapping[str, Runner], only: str | None = None
+    graph: ModelGraph, reference: Rollout, runners: Mapping[str, BatchRunner], only: str | None = None
 ) -> dict[str, Parity]:
-    """Each node of `runners` on the inputs that the reference pass gave it; `only` one graph's nodes, if named."""
+    """Each node of `runners` on the inputs that the reference chain gave it; `only` one graph's nodes, if named."""
     found = {}
     for node in graph.nodes:
-        if node.name not in reference.feeds or (only is not None and node.graph != only):
+        if node.name not in reference.nodes or (only is not None and node.graph != only):
             continue
-        got = runners[node.graph].run(reference.feeds[node.name])
-        found[node.name] = compare(node.name, list(reference.values[node.name].values()), got)
+        got = _over_time(node, reference, runners[node.graph])
+        found[node.name] = compare(node.name, list(reference.values(node.name).values()), got)
     return found
 
 
+def _over_time(node: Node, reference: Rollout, runner: BatchRunner) -> list[np.ndarray]:
+    """A node's outputs on what the reference chain gave it; one with state at every moment on the state that it returned itself."""
+    if not node.state:
+        return runner.run(reference.feeds(node.name))
+    moments: list[list[np.ndarray]] = []
+    state: Mapping[str, np.ndarray] = {}
+    for done in reference.passes:
+        given = done.feeds[node.name]
+        rows = len(done.ran[node.name])
+        feeds = {**given, **{name: array[:rows] for name, array in state.items()}}
+        moments.append(runner.run(feeds))
+        state = next_state(node, feeds, dict(zip(node.outputs, moments[-1], strict=True)), done.ran[node.name])
+    return [np.concatenate(parts) for parts in zip(*moments, strict=True)]
+
+
 def compare_outputs(
-    graph: ModelGraph, reference: SinglePass, runners: Mapping[str, Runner], tensors: Mapping[str, np.ndarray]
+    graph: ModelGraph, reference: Rollout, runners: Mapping[str, BatchRunner], tensors: Mapping[str, np.ndarray]
 ) -> dict[str, Parity]:
     """The model's outputs through the whole chain of `runners`."""
-    got = SinglePass(graph, runners, tensors).outputs()
+    got = rollout(graph, runners, tensors).outputs()
     return {
         name: compare_output(graph.outputs[name].kind, name, tensors, got[name])
         for name, tensors in reference.outputs().items()

@@ -21,7 +21,8 @@ from edgemm.progress import Progress, silent
 from edgemm.runners.choosing import why_not_here
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 from edgemm.runtime.model import Model
-from edgemm.runtime.single_pass import SinglePass, specs_by_key
+from edgemm.runtime.rollout import rollout
+from edgemm.runtime.single_pass import specs_by_key
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Verification:
 
 
 def verify(bundle: str | Path, *, trust: Trust = UNTRUSTED, progress: Progress = silent) -> Verification:
-    """Check every hash, then run the test vectors through every variant that this machine can run.
+    """Check every hash, then run the test vectors through every variant that this machine can run; one that remembers, moment by moment.
 
     Engines that are not trusted, or that this machine is not made to run, are checked by the ONNX graphs they were compiled from, unoptimised, on
     the CPU. What should run here and does not has failed.
@@ -132,17 +133,18 @@ def _below(precision: str, parities: Mapping[str, Parity]) -> str:
 def _compare(graph: ModelGraph, vectors: Mapping[str, np.ndarray], runners: Mapping[str, Runner]) -> dict[str, Parity]:
     """The test vectors through `runners`, which are closed then."""
     try:
-        done = SinglePass(graph, runners, {key: vectors[f"input.{key}"] for key in specs_by_key(graph.inputs)})
+        tensors = {key: vectors[f"input.{key}"] for key in specs_by_key(graph.inputs)}
+        done = rollout(graph, runners, tensors, streams=1)
     finally:
         for runner in runners.values():
             runner.close()
     parities = {}
     for node in graph.nodes:
-        names = [name for name in node.outputs if f"{node.name}.{name}" in vectors and node.name in done.values]
+        names = [name for name in node.outputs if f"{node.name}.{name}" in vectors and node.name in done.nodes]
         if names:
-            wanted = [vectors[f"{node.name}.{name}"] for name in names]
-            parities[node.name] = compare(node.name, wanted, [done.values[node.name][name] for name in names])
-    for name, got in done.outputs().items():
-        expected = {tensor: vectors[f"output.{name}.{tensor}"] for tensor in got}
-        parities[f"output {name}"] = compare_output(graph.outputs[name].kind, name, expected, got)
+            wanted, got = [vectors[f"{node.name}.{name}"] for name in names], done.values(node.name)
+            parities[node.name] = compare(node.name, wanted, [got[name] for name in names])
+    for name, answer in done.outputs().items():
+        expected = {tensor: vectors[f"output.{name}.{tensor}"] for tensor in answer}
+        parities[f"output {name}"] = compare_output(graph.outputs[name].kind, name, expected, answer)
     return parities

@@ -1,7 +1,8 @@
 """Calibration: aligned samples of all inputs, run through the FP32 graphs, so that every graph sees what it sees in use.
 
 A quarter of the samples is kept out, to compare on. Each graph, the fusion included, is calibrated on what really reaches it: encoders on samples, fusion on the encoders' outputs, with inputs
-missing and embeddings of some age. It knows nothing of quantization.
+missing and embeddings of some age. A model that remembers (state, windows) is rolled out: its samples are moments in order of time, and a quantizer
+sees the states that really come up. It knows nothing of quantization.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from edgemm.host.interfaces import Feeds, Runner
 from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph
 from edgemm.progress import Progress
-from edgemm.runtime.single_pass import SinglePass, by_key
+from edgemm.runtime.rollout import Rollout, in_time, remembers, rollout
+from edgemm.runtime.single_pass import Memory, SinglePass, by_key
 
 MINIMUM_ROWS = 32
 _RANDOM_ROWS = 64
@@ -99,12 +101,12 @@ class Calibrated:
 
     Attributes:
         samples: that went in.
-        reference: the FP32 chain's pass over the samples to compare on.
+        reference: the FP32 chain over the samples to compare on.
         feeds: graph -> what it was fed, in batches, by the samples to calibrate on; empty when nothing is to be quantized.
     """
 
     samples: Divided
-    reference: SinglePass
+    reference: Rollout
     feeds: Mapping[str, Sequence[Feeds]]
 
 
@@ -120,7 +122,7 @@ def calibrate(
         progress: told when it starts.
         quantizing: False does without the samples to calibrate on.
     """
-    reference = SinglePass(graph, runners, samples.checking.tensors)
+    reference = rollout(graph, runners, samples.checking.tensors)
     feeds: Mapping[str, Sequence[Feeds]] = {}
     if quantizing:
         progress("calibrating", 0, 1, f"{samples.calibrating.rows} samples")
@@ -130,6 +132,8 @@ def calibrate(
 
 def load_samples(inputs: Mapping[str, InputKind], given: str | Path | Iterable[Mapping[str, Any]] | None) -> Samples:
     """Calibration samples from an .npz (input -> rows), from an iterable of `{input: raw value}`, or random ones for None.
+
+    They stay in the order in which they are given, which is that of time where the model remembers.
 
     Raises:
         UsageError: an input is missing, rows are not aligned, or a row does not fit; the message says which.
@@ -158,13 +162,16 @@ def feeds_per_graph(
 ) -> dict[str, list[dict[str, np.ndarray]]]:
     """Graph -> what it was fed, in batches, when the samples ran through the FP32 graphs.
 
-    Five of eight batches have every input; the others miss one each, in turn, where a node can do without.
+    Five of eight batches have every input; the others miss one each, in turn, where a node can do without. Of a model that remembers a batch is
+    one moment of a few streams, whose memory goes on to the next.
     """
     fed: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in graph.graph_names}
-    for index, tensors in enumerate(_batches(samples.tensors, batch)):
+    memory = Memory() if remembers(graph) else None
+    batches = _batches(samples.tensors, batch) if memory is None else in_time(samples.tensors)
+    for index, tensors in enumerate(batches):
         presence = _presence(tuple(tensors), index, len(next(iter(tensors.values()))))
         ages = {member: _AGES_MS[(index + i) % 4] for i, member in enumerate(_members(graph))}
-        done = SinglePass(graph, runners, tensors, presence=presence, age_ms=ages)
+        done = SinglePass(graph, runners, tensors, presence=presence, age_ms=ages, memory=memory)
         for node in graph.nodes:
             if node.name in done.feeds:
                 fed[node.graph].append(done.feeds[node.name])

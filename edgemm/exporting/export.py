@@ -60,7 +60,8 @@ def export(
         precision: `auto` (what each device's profile says: fp32 and int8 for a CPU, fp16 and int8+fp16 for our GPUs), or a list such as
             `fp16,int8+fp16`.
         calibration: aligned samples of all inputs: an .npz of rows per input, or an iterable of `{input: raw value}`. A quarter of them is
-            kept out to compare on. None takes random data, which the bundle says.
+            kept out to compare on. Of a model that remembers (state, windows) they must be in order of time, as a stream would give them.
+            None takes random data, which the bundle says.
         overwrite: replace a bundle that is there.
         zipped: write one zip instead of a folder.
         progress: told of each step.

@@ -10,19 +10,21 @@ from dataclasses import dataclass
 
 from edgemm.bundle.manifest import GraphRecord
 from edgemm.bundle.writer import BundleWriter
-from edgemm.checking.parity import Parity, compare
+from edgemm.checking.parity import Parity, compare_nodes
 from edgemm.errors import ParityError
 from edgemm.exporting.calibrate import Samples
 from edgemm.exporting.onnx_from_torch import onnx_from_torch
 from edgemm.host.interfaces import Runner
 from edgemm.model.graph import ModelGraph, Node
 from edgemm.model.precision import FP32, PRECISIONS
-from edgemm.modeling.graph_modules import Exportable, example_inputs, run_modules, tensor_specs
+from edgemm.modeling.graph_modules import Exportable, example_inputs, module_runners, run_modules, tensor_specs
 from edgemm.progress import Progress
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
+from edgemm.runtime.rollout import remembers, rollout
 
 _EXAMPLE_BATCH = 2
 _COMPARED_ROWS = 8
+_COMPARED_MOMENTS = 32
 
 
 @dataclass(frozen=True)
@@ -79,19 +81,14 @@ def _first_user(graph: ModelGraph, name: str) -> Node:
 def _compared_with_torch(
     model: Exportable, runners: Mapping[str, OnnxRuntimeRunner], samples: Samples
 ) -> dict[str, Parity]:
-    """Each node on what torch feeds it, where shapes of outputs do not depend on data."""
-    import torch
-
-    tensors = samples.part(0, _COMPARED_ROWS).tensors
-    expected = run_modules(model, {name: torch.from_numpy(array) for name, array in tensors.items()})
-    found = {}
-    for node in model.graph.nodes:
-        inputs, outputs = ([t.numpy() for t in expected[node.name][side]] for side in ("inputs", "outputs"))
-        got = runners[node.graph].run(dict(zip(node.graph_inputs, inputs, strict=True)))
-        parity = found[node.name] = compare(node.name, outputs, got)
+    """Each node on what torch feeds it, over a few moments where it remembers, where shapes of outputs do not depend on data."""
+    rows = _COMPARED_MOMENTS if remembers(model.graph) else _COMPARED_ROWS
+    expected = rollout(model.graph, module_runners(model), samples.part(0, rows).tensors)
+    found = compare_nodes(model.graph, expected, runners)
+    for name, parity in found.items():
         if not parity.passes(PRECISIONS[FP32].gate):
             raise ParityError(
-                f"node '{node.name}': ONNX does not compute what torch does (largest difference {parity.max_abs:.3g}, cosine "
+                f"node '{name}': ONNX does not compute what torch does (largest difference {parity.max_abs:.3g}, cosine "
                 f"{parity.cosine:.6f}); does its forward depend on data in Python, or on random numbers?"
             )
     return found

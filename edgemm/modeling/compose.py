@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,7 @@ class ComposedModel(nn.Module):
         for name, component in (*spec.encoders.items(), *((table.name, table) for table in spec.node)):
             if not component.share:
                 self.encoders[name] = self._encoder(name, component, host)
+        self.graph = _with_state(self.graph, self.state_by_graph)
         self.fusion = _made(host, FusionEntry, spec.fusion, ("fusion",), spec, spec.encoder_names, width)
         self.heads = nn.ModuleDict(
             {name: _made(host, HeadEntry, head, ("heads", name), spec, width) for name, head in spec.heads.items()}
@@ -49,12 +51,8 @@ class ComposedModel(nn.Module):
 
     @property
     def state_by_graph(self) -> dict[str, tuple[TensorSpec, ...]]:
-        """State inputs of encoders that have some: an encoder's `state` says name -> shape without the batch."""
-        return {
-            name: tuple(TensorSpec(key, "float32", (BATCH, *shape)) for key, shape in state.items())
-            for name, encoder in self.encoders.items()
-            if (state := getattr(encoder, "state", None))
-        }
+        """Graph name -> state inputs, of encoders that have some: their attribute `state` says name -> shape without the batch."""
+        return {name: found for name, encoder in self.encoders.items() if (found := _state_of(name, encoder))}
 
     def _encoder(self, name: str, component: Component, host: PluginHost) -> nn.Module:
         node = self.graph.node(name)
@@ -80,12 +78,24 @@ class FusionGraph(nn.Module):
         return tuple(head(fused) for head in self.heads.values())
 
 
-def _with_state(graph: ModelGraph, encoders: nn.ModuleDict) -> ModelGraph:
+def _state_of(name: str, encoder: nn.Module) -> tuple[TensorSpec, ...]:
+    state = getattr(encoder, "state", {})
+    fits = isinstance(state, Mapping) and all(
+        isinstance(key, str) and isinstance(shape, (tuple, list)) and all(isinstance(n, int) and n > 0 for n in shape)
+        for key, shape in state.items()
+    )
+    if not fits:
+        raise PluginError(
+            f"encoder '{name}': its attribute `state` must say name -> shape without the batch axis, such as {{'h': (64,)}}; got {state!r:.80}"
+        )
+    return tuple(TensorSpec(key, "float32", (BATCH, *shape)) for key, shape in state.items())
+
+
+def _with_state(graph: ModelGraph, states: Mapping[str, Sequence[TensorSpec]]) -> ModelGraph:
     """Give nodes the state of their encoders: `forward(x, *state) -> (tokens, valid, *next state)`."""
     nodes = []
     for node in graph.nodes:
-        state = getattr(encoders[node.graph], "state", {}) if node.graph in encoders else {}
-        following = {f"{name}_next": name for name in state}
+        following = {f"{spec.name}_next": spec.name for spec in states.get(node.graph, ())}
         nodes.append(replace(node, outputs=(*node.outputs, *following), state=following) if following else node)
     return replace(graph, nodes=tuple(nodes))
 

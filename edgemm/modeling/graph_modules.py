@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from edgemm.errors import SpecError
 from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph, Node
-from edgemm.runtime.single_pass import Memory, SinglePass, specs_by_key
+from edgemm.runtime.single_pass import SinglePass, specs_by_key
 from edgemm.tensors import BATCH, TensorSpec
 
 _DTYPES = {
@@ -72,13 +72,8 @@ def example_inputs(inputs: Mapping[str, InputKind], batch: int, seed: int = 0) -
 def run_modules(
     model: Exportable,
     tensors: Mapping[str, Tensor],
-    age_ms: Mapping[str, float] | None = None,
-    memory: Memory | None = None,
 ) -> dict[str, dict[str, tuple[Tensor, ...]]]:
     """Run every node once in torch on inputs that are all present, by the same rules as everywhere else.
-
-    Args:
-        memory: of the pass before, for nodes with state and windows; changed by this one.
 
     Returns:
         Node -> {"inputs": its graph's inputs, "outputs": its outputs}, each in the graph's order.
@@ -86,9 +81,8 @@ def run_modules(
     Raises:
         SpecError: a module does not return what its node declares.
     """
-    runners = {node.graph: ModuleRunner(model, node) for node in model.graph.nodes}
     arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
-    done = SinglePass(model.graph, runners, arrays, age_ms=age_ms, memory=memory)
+    done = SinglePass(model.graph, module_runners(model), arrays)
     return {
         node.name: {
             "inputs": tuple(torch.from_numpy(done.feeds[node.name][name]) for name in node.graph_inputs),
@@ -96,6 +90,11 @@ def run_modules(
         }
         for node in model.graph.nodes
     }
+
+
+def module_runners(model: Exportable) -> dict[str, ModuleRunner]:
+    """Graph name -> what runs it in torch."""
+    return {node.graph: ModuleRunner(model, node) for node in model.graph.nodes}
 
 
 class ModuleRunner:

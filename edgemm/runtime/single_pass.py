@@ -1,20 +1,21 @@
 """One pass of a batch through the nodes: what `infer`, calibration, export, evaluation and the parity ladder share.
 
 A pass alone is stateless: state is zero, windows hold the one value that is given. With a `Memory` the next pass goes on where the
-last one ended, row by row, as streams do.
+last one ended, row by row, as streams do (`rollout` does that for a whole sequence). A pass knows order, not time: values in windows
+have age 0, and a loop makes one step per pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from edgemm.errors import InputError
 from edgemm.inputs.kind import InputKind
-from edgemm.model.edge import AGE, INPUT, MASK, Edge
+from edgemm.model.edge import AGE, INPUT, MASK, VALUE, Edge
 from edgemm.model.graph import ModelGraph, Node
 from edgemm.runtime.feeds import NEVER, NS_PER_MS, may_run, nothing, recognised, write_members
 from edgemm.tensors import TensorSpec
@@ -36,16 +37,42 @@ class BatchRunner(Protocol):
 
 
 @dataclass
+class Past:
+    """The newest values of an edge, oldest first, for each row of the batch: what an edge with a window reads.
+
+    Attributes:
+        values: `(batch, count, …)`, zeros where there was nothing yet.
+        mask: bool `(batch, count)`, which of them are there.
+    """
+
+    values: np.ndarray
+    mask: np.ndarray
+
+    @classmethod
+    def empty(cls, newest: np.ndarray, count: int) -> Past:
+        """Of an edge whose newest values are `newest`, none of them taken yet."""
+        batch = len(newest)
+        return cls(np.zeros((batch, count, *newest.shape[1:]), newest.dtype), np.zeros((batch, count), bool))
+
+    def with_newest(self, newest: np.ndarray, rows: np.ndarray) -> Past:
+        """The same after an arrival in some rows; a smaller batch goes on with the first streams."""
+        values, mask = self.values[: len(newest)].copy(), self.mask[: len(newest)].copy()
+        values[rows] = np.concatenate([values[rows, 1:], newest[rows, np.newaxis]], axis=1)
+        mask[rows] = np.concatenate([mask[rows, 1:], np.ones((rows.sum(), 1), bool)], axis=1)
+        return Past(values, mask)
+
+
+@dataclass
 class Memory:
-    """What one pass leaves to the next: for each row of the batch the state of a stream.
+    """What one pass leaves to the next: for each row of the batch what a stream remembers.
 
     Attributes:
         state: node -> graph input -> array.
-        windows: (source, window's count, place) -> values so far, oldest first.
+        windows: (edge without its window, the window's count) -> its newest values.
     """
 
     state: dict[str, Arrays] = field(default_factory=dict)
-    windows: dict[tuple[str, int, int], list[np.ndarray]] = field(default_factory=dict)
+    windows: dict[tuple[Edge, int], Past] = field(default_factory=dict)
 
 
 class SinglePass:
@@ -57,11 +84,12 @@ class SinglePass:
         tensors: input -> batch, keyed as `tensor_key` says; absent inputs are left out.
         presence: input name -> bool `(batch,)`, for inputs that only some rows have.
         age_ms: member -> age.
-        memory: of the pass before; changed by this one.
+        memory: of the pass before; changed by this one. This one may have fewer rows: the first streams go on.
 
     Attributes:
         feeds: node -> what its graph was given.
         values: node -> output name -> array `(batch, …)`.
+        ran: node -> bool `(batch,)`, where what it needs was there; elsewhere its values mean nothing, and its state stands still.
         usable: source (`input.audio`, `audio`) -> bool `(batch,)`.
     """
 
@@ -83,7 +111,9 @@ class SinglePass:
         self.batch = len(next(iter(tensors.values()))) if tensors else 1
         self.feeds: dict[str, Arrays] = {}
         self.values: dict[str, Arrays] = {}
+        self.ran: Arrays = {}
         self.usable: Arrays = {}
+        self._windows: dict[tuple[Edge, int], Past] = {}
         for key, tensor in tensors.items():
             if len(tensor) != self.batch:
                 raise InputError(f"input '{key}' has a batch of {len(tensor)}, the inputs before it {self.batch}")
@@ -108,18 +138,15 @@ class SinglePass:
         feeds = self.feeds[node.name] = self._feeds(node, {spec.name: spec for spec in runner.inputs})
         outputs = dict(zip(node.outputs, runner.run(feeds), strict=True))
         self.values[node.name] = outputs
-        self.usable[node.name] = self._usable(node)
+        ran = self.ran[node.name] = self._ran(concerned, node)
+        self.usable[node.name] = ran & [recognised(row) for row in outputs[node.usable]] if node.usable else ran
         if self._memory is not None and node.state:
-            self._memory.state[node.name] = {name: outputs[output] for output, name in node.state.items()}
+            self._memory.state[node.name] = next_state(node, feeds, outputs, ran)
 
-    def _usable(self, node: Node) -> np.ndarray:
-        concerned = node.members if node.presence else node.sources
+    def _ran(self, concerned: Sequence[str], node: Node) -> np.ndarray:
         absent = np.zeros(self.batch, bool)
         columns = [self.usable.get(source, absent) for source in concerned]
-        usable = np.array([may_run(node, row) for row in zip(*columns, strict=True)])
-        if node.usable:
-            usable &= [recognised(row) for row in self.values[node.name][node.usable]]
-        return usable
+        return np.array([may_run(node, row) for row in zip(*columns, strict=True)])
 
     def _feeds(self, node: Node, specs: Mapping[str, TensorSpec]) -> Arrays:
         feeds = {}
@@ -131,7 +158,7 @@ class SinglePass:
             feeds |= {name: rows for name, rows in ((node.presence, presence), (node.age, ages)) if name}
         for name in node.state.values():
             kept = None if self._memory is None else self._memory.state.get(node.name, {}).get(name)
-            feeds[name] = nothing(specs[name], self.batch) if kept is None else kept
+            feeds[name] = nothing(specs[name], self.batch) if kept is None else kept[: self.batch]
         return feeds
 
     def _members(self, node: Node) -> tuple[np.ndarray, np.ndarray]:
@@ -158,26 +185,30 @@ class SinglePass:
         return self._window(edge, found)
 
     def _window(self, edge: Edge, newest: np.ndarray) -> np.ndarray:
-        """The last part of an edge's past: values, mask or ages; what a pass knows of time is order only, so ages are 0."""
+        """The last part of an edge's past: values, mask or ages; a row whose source says nothing now adds nothing."""
         assert edge.window is not None
         count = edge.window.count
-        past: list[np.ndarray] = []
-        if self._memory is not None:
-            key = (f"{edge.source}.{edge.output}.{edge.tensor}", count, 0)
-            past = self._memory.windows.setdefault(key, [])
-            if not past or past[-1] is not newest:
-                past.append(newest)
-                del past[:-count]
-        values = past or [newest]
+        key = replace(edge, window=None, part=VALUE), count
+        past = self._windows.get(key)  # several edges may read the same window: it takes a value once per pass
+        if past is None:
+            before = None if self._memory is None else self._memory.windows.get(key)
+            past = (before or Past.empty(newest, count)).with_newest(newest, self.usable[edge.source])
+            self._windows[key] = past
+            if self._memory is not None:
+                self._memory.windows[key] = past
         if edge.part == AGE:
             return np.zeros((self.batch, count), np.float32)
-        if edge.part == MASK:
-            mask = np.zeros((self.batch, count), bool)
-            mask[:, count - len(values) :] = True
-            return mask
-        window = np.zeros((self.batch, count, *newest.shape[1:]), newest.dtype)
-        window[:, count - len(values) :] = np.stack(values, axis=1)
-        return window
+        return past.mask if edge.part == MASK else past.values
+
+
+def next_state(node: Node, feeds: Mapping[str, np.ndarray], outputs: Arrays, ran: np.ndarray) -> Arrays:
+    """Graph input -> the state for the next pass: what the node returned where it ran, what it was given elsewhere."""
+    following = {}
+    for output, name in node.state.items():
+        after = outputs[output]
+        rows = ran.reshape(-1, *[1] * (after.ndim - 1))
+        following[name] = after if ran.all() else np.where(rows, after, feeds[name])
+    return following
 
 
 def tensor_key(name: str, tensor: str, count: int) -> str:

@@ -16,11 +16,13 @@ from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import UsageError
 from edgemm.host.plugin_host import PluginHost, default_host
 from edgemm.progress import Progress, show_progress
+from edgemm.runtime.rollout import remembers
 from edgemm.training.scores import Evaluation, Infer
 from edgemm.training.scores import evaluate as evaluate_infer
 from edgemm.training.task import load_task
 
 if TYPE_CHECKING:
+    from edgemm.model.graph import ModelGraph
     from edgemm.modeling.compose import ComposedModel
     from edgemm.runtime.model import Model
 
@@ -55,7 +57,8 @@ def evaluate(
         progress: called with (stage, done, total, note); a bar or lines on standard error if not given.
 
     Raises:
-        UsageError: it is not known which task the model was trained on, or an id is expected of a checkpoint, which has none.
+        UsageError: it is not known which task the model was trained on, an id is expected of a checkpoint, which has none, or the model
+            remembers (state, windows), while a task's rows know nothing of each other.
     """
     host = host or default_host()
     infer, trained_on = _answering(Path(model), variant, trust, host)
@@ -114,9 +117,24 @@ def _answering(path: Path, variant: str, trust: Trust, host: PluginHost) -> tupl
         if trust.id is not None:
             raise UsageError(f"'{path}' is a checkpoint, which has no id to expect; only bundles have one")
         composed = checkpoint.load(path, host=host)
+        _refuse_memory(path, composed.graph)
         training = composed.spec.training
         return infer_from_model(composed), training.task if training else ""
     from edgemm.runtime.model import open as open_bundle
 
     model = open_bundle(path, variant=variant, trust=trust)
+    try:
+        _refuse_memory(path, model.graph)
+    except UsageError:
+        model.close()
+        raise
     return infer_from_bundle(model), str(model.bundle.manifest.provenance.get("task", ""))
+
+
+def _refuse_memory(path: Path, graph: ModelGraph) -> None:
+    remembered = remembers(graph)
+    if remembered:
+        raise UsageError(
+            f"'{path}' cannot be evaluated on a task: {remembered}, and a task's rows know nothing of each other, so each would be a stream's "
+            "first moment. Push your recordings through edgemm.open(…).live() and score those answers"
+        )

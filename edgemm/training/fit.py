@@ -83,10 +83,11 @@ def train_model(
     Finished stages are kept in `folder`; with `resume`, those of the same seed, settings and first weights are not trained again.
 
     Raises:
-        UsageError: when an encoder has no classifier to be trained with, or the model has more than one head.
+        UsageError: when an encoder has no classifier to be trained with or has state, or the model has more than one head.
     """
     if len(model.heads) != 1:
         raise UsageError(f"a task trains one head; this model has {len(model.heads)}: {', '.join(model.heads)}")
+    _refuse_state(model)
     record, store = TrainingRecord(seed, notes=task.prepare(progress)), StageStore(folder, resume)
     for name, encoder in model.encoders.items():
         train_it = partial(train_encoder, encoder, task.sampler(name), task.augment(name), title=f"encoder {name}")
@@ -101,6 +102,16 @@ def train_model(
     train_it = partial(train_fusion, model.encoders, model.fusion, head, task)
     _run_stage(record, store, "fusion", nn.ModuleList([model.fusion, head]), settings, train_it, progress)
     return record
+
+
+def _refuse_state(model: Trainable) -> None:
+    for name, encoder in model.encoders.items():
+        state: Any = getattr(encoder, "state", {})
+        if state:
+            raise UsageError(
+                f"encoder '{name}' has state ({', '.join(state)}), and a task's examples know nothing of each other. Train it on "
+                "sequences with a loop of your own, then write the checkpoint with edgemm.modeling.checkpoint.save"
+            )
 
 
 def _run_stage(
