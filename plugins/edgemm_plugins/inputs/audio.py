@@ -119,4 +119,4 @@ class Audio(InputKind):
 
     def describe(self) -> str:
         """One line for people."""
-        return f"{self.sample_rate_hz} Hz, {self.window_ms} ms every {self.hop_ms} ms"
+        return f"{self.sample_rate_hz / 1000:g} kHz, {self.window_ms} ms by {self.hop_ms}"

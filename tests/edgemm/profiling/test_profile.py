@@ -89,7 +89,7 @@ def test_every_stage_is_measured(bundle):
     profile = edgemm.profile(bundle, runs=30)
     assert [(stage.kind, stage.name) for stage in profile.stages] == [
         ("input", "image: 6 x 4 RGB, crop"),
-        ("input", "audio: 1000 Hz, 100 ms every 20 ms"),
+        ("input", "audio: 1 kHz, 100 ms by 20"),
         ("input", "text: up to 8 bytes"),
         *(("node", name) for name in ("image", "audio", "text", "fusion")),
         ("result", "result"),
