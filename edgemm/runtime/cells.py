@@ -13,6 +13,7 @@ import numpy as np
 
 from edgemm.errors import InputError
 from edgemm.inputs.kind import Feed, InputKind, Tensors
+from edgemm.inputs.windows import Ring
 from edgemm.model.edge import Window
 from edgemm.runners.values import HostValue, Value
 
@@ -224,7 +225,6 @@ class InputCell(Cell):
 class WindowCell(Cell):
     """The newest values of another cell, oldest first, with a mask and ages: what an edge with a window reads.
 
-    A mirrored ring buffer: every value is written twice, one window apart, so that the newest ones are always one contiguous view.
     `values` are, per tensor of the source, the window `(1, count, …)`, then the mask bool `(1, count)` and the ages in ms `(1, count)`.
     """
 
@@ -234,23 +234,21 @@ class WindowCell(Cell):
         self._count = window.count
         self.source = source
         arrays = [value.array for value in source.values]
-        self._rings = [np.zeros((2 * window.count, *array.shape[1:]), array.dtype) for array in arrays]
+        self._rings = [Ring(window.count, array.shape[1:], array.dtype) for array in arrays]
         self._stamps = [NEVER] * window.count
         self._mask = np.zeros((1, window.count), bool)
         self._ages = np.zeros((1, window.count), np.float32)
         self._written = 0
-        views = tuple(HostValue(ring[np.newaxis, : window.count], fixed=False) for ring in self._rings)
+        views = tuple(HostValue(ring.window(), fixed=False) for ring in self._rings)
         super().__init__((*views, HostValue(self._mask), HostValue(self._ages)))
         self.stale_after_ns = source.stale_after_ns
         self.valid_for_ns = min((ns for ns in (int(window.ms * NS_PER_MS), source.valid_for_ns) if ns), default=0)
         source.watchers = (*source.watchers, self._append)
 
     def _append(self, captured_ns: int) -> None:
-        count, slot = self._count, self._written % self._count
         for ring, value, view in zip(self._rings, self.source.values, self.values, strict=False):
-            ring[slot] = ring[slot + count] = value.array[0]
-            view.array = ring[np.newaxis, slot + 1 : slot + 1 + count]  # type: ignore[misc]
-        self._stamps[slot] = captured_ns
+            view.array = ring.append(value.array[0])  # type: ignore[misc]
+        self._stamps[self._written % self._count] = captured_ns
         self._written += 1
         self.publish(captured_ns)
 
@@ -270,8 +268,8 @@ class WindowCell(Cell):
         self._stamps = [NEVER] * self._count
         self._written = 0
         for ring, view in zip(self._rings, self.values, strict=False):
-            ring[:] = 0
-            view.array = ring[np.newaxis, : self._count]  # type: ignore[misc]
+            ring.clear()
+            view.array = ring.window()  # type: ignore[misc]
 
 
 def _same(value: Any, other: Any) -> bool:

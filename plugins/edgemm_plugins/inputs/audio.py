@@ -1,8 +1,7 @@
-"""Sound to windows: one window for a single call, a ring buffer that moves on by hops for a stream. Resampling belongs to the sources."""
+"""Sound to windows: one window for a single call, one that moves on by hops for a stream. Resampling belongs to the sources."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from edgemm.errors import InputError, SpecError
 from edgemm.inputs.kind import Feed, InputKind, Tensors, check_positive, not_this
+from edgemm.inputs.windows import SlidingWindow
 from edgemm.tensors import BATCH, TensorSpec
 
 _FLOAT32 = np.dtype(np.float32)
@@ -100,8 +100,10 @@ class Audio(InputKind):
         return raw if raw.dtype == _FLOAT32 else raw.astype(np.float32) / np.float32(32768.0)
 
     def open_feed(self) -> Feed:
-        """A window that slides over the stream."""
-        return SlidingWindow(self)
+        """A window that slides over the stream; silence stands in front of its beginning."""
+        return SlidingWindow(
+            self, self.samples, size=self.window_samples, hop=self.hop_samples, rate_hz=self.sample_rate_hz
+        )
 
     def draw(self, count: int, generator: np.random.Generator) -> Tensors:
         """Tones that swell and fade, in a little noise."""
@@ -118,79 +120,3 @@ class Audio(InputKind):
     def describe(self) -> str:
         """One line for people."""
         return f"{self.sample_rate_hz} Hz, {self.window_ms} ms every {self.hop_ms} ms"
-
-
-class SlidingWindow(Feed):
-    """A window over a stream of samples that moves on by hops, without copying what stays.
-
-    A mirrored ring buffer: every sample is written twice, one window apart, so that the newest window is always one contiguous
-    view, valid until the next `push`. Time is counted in samples from the first one's capture time. A sound card delivers in bursts, so
-    stamps jitter: a gap of more than half a window starts anew, a smaller one is slewed, a sixty-fourth of it per block.
-    """
-
-    borrowed = True
-
-    def __init__(self, audio: Audio) -> None:
-        super().__init__(audio)
-        self._samples = audio.samples
-        self._size = audio.window_samples
-        self._hop = audio.hop_samples
-        self._rate = audio.sample_rate_hz
-        self._buffer = np.zeros(2 * self._size, np.float32)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything; the next sample starts a new stream."""
-        self._buffer[:] = 0
-        self._written = 0  # samples since the start
-        self._until_hop = self._hop
-        self._start_ns: int | None = None
-
-    def push(self, raw: Any, captured_ns: int) -> Iterator[tuple[Tensors, int]]:
-        """Take a block of sound; iterate over (window float32 `(1, window_samples)`, capture time of its end) per finished hop.
-
-        A window is a view: use it before asking for the next.
-        """
-        samples = self._samples(raw)
-        self._keep_time(captured_ns)
-        return self._windows(samples)
-
-    def _windows(self, samples: np.ndarray) -> Iterator[tuple[Tensors, int]]:
-        while samples.size >= self._until_hop:
-            self._write(samples[: self._until_hop])
-            samples = samples[self._until_hop :]
-            self._until_hop = self._hop
-            yield (self._window(),), self.end_ns()
-        self._write(samples)
-        self._until_hop -= samples.size
-
-    def end_ns(self) -> int:
-        """Capture time of the end of the newest sample."""
-        return (self._start_ns or 0) + self._written * 1_000_000_000 // self._rate
-
-    def _keep_time(self, captured_ns: int) -> None:
-        if self._start_ns is None:
-            self._start_ns = captured_ns
-            return
-        drift_ns = captured_ns - self.end_ns()
-        if abs(drift_ns) > self._size * 500_000_000 // self._rate:
-            self.reset()
-            self._start_ns = captured_ns
-        else:
-            self._start_ns += drift_ns // 64
-
-    def _write(self, samples: np.ndarray) -> None:
-        count, size = samples.size, self._size
-        position = self._written % size
-        first = min(count, size - position)
-        for start in (position, position + size):
-            self._buffer[start : start + first] = samples[:first]
-        if first < count:
-            rest = samples[first:]
-            self._buffer[: rest.size] = rest
-            self._buffer[size : size + rest.size] = rest
-        self._written += count
-
-    def _window(self) -> np.ndarray:
-        position = self._written % self._size
-        return self._buffer[position : position + self._size][np.newaxis]

@@ -7,7 +7,7 @@ import pytest
 
 from edgemm.errors import InputError, SpecError
 from edgemm.host.declarations import declaration_from_table, table_from_declaration
-from edgemm_plugins.inputs.audio import Audio, SlidingWindow, Sound
+from edgemm_plugins.inputs.audio import Audio, Sound
 from edgemm_plugins.inputs.image import Image, resize
 from edgemm_plugins.inputs.tensor import Tensor
 from edgemm_plugins.inputs.text import Text
@@ -95,10 +95,10 @@ def windows_of(sliding, samples, captured_ns):
 def test_windows_do_not_depend_on_how_the_sound_is_cut():
     spec = Audio(1000, 50, 20)
     sound = np.random.default_rng(0).normal(size=1000).astype(np.float32)
-    whole = windows_of(SlidingWindow(spec), sound, 0)
+    whole = windows_of(spec.open_feed(), sound, 0)
     assert [end // MS for _, end in whole] == list(range(20, 1001, 20))
     np.testing.assert_array_equal(whole[-1][0][0], sound[-50:])
-    pieces, sliding, start = [], SlidingWindow(spec), 0
+    pieces, sliding, start = [], spec.open_feed(), 0
     for size in np.random.default_rng(1).integers(1, 90, 40):
         pieces += windows_of(sliding, sound[start : start + size], start * MS)
         start += size
@@ -108,7 +108,7 @@ def test_windows_do_not_depend_on_how_the_sound_is_cut():
 
 
 def test_a_gap_in_a_sound_starts_a_new_window():
-    sliding = SlidingWindow(Audio(1000, 50, 20))
+    sliding = Audio(1000, 50, 20).open_feed()
     windows_of(sliding, np.ones(40, np.float32), 0)
     windows = windows_of(sliding, np.full(20, 2, np.float32), 5000 * MS)
     assert windows[0][1] == 5020 * MS
