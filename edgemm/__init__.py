@@ -14,7 +14,9 @@ from edgemm.version import __version__
 _LAZY = {
     "Array": "edgemm_plugins.outputs.array",
     "Audio": "edgemm_plugins.inputs.audio",
+    "Boxes": "edgemm_plugins.outputs.boxes",
     "Classes": "edgemm_plugins.outputs.classes",
+    "Clip": "edgemm_plugins.inputs.clip",
     "CommandEntry": "edgemm.host.entries",
     "DeviceEntry": "edgemm.host.entries",
     "EdgeMMError": "edgemm.errors",
@@ -26,6 +28,7 @@ _LAZY = {
     "Inbox": "edgemm.streaming.inbox",
     "InputEntry": "edgemm.host.entries",
     "InputKind": "edgemm.inputs.kind",
+    "Motion": "edgemm_plugins.inputs.motion",
     "ObserverEntry": "edgemm.host.entries",
     "Option": "edgemm.host.entries",
     "OutputEntry": "edgemm.host.entries",
@@ -41,6 +44,7 @@ _LAZY = {
     "Tensor": "edgemm_plugins.inputs.tensor",
     "Text": "edgemm_plugins.inputs.text",
     "Trust": "edgemm.bundle.trust",
+    "Values": "edgemm_plugins.outputs.values",
     "build": "edgemm.exporting.build",
     "doctor": "edgemm.machine.doctor",
     "evaluate": "edgemm.training.evaluate",
@@ -58,7 +62,9 @@ _LAZY = {
 __all__ = [
     "Array",
     "Audio",
+    "Boxes",
     "Classes",
+    "Clip",
     "CommandEntry",
     "DeviceEntry",
     "EdgeMMError",
@@ -70,6 +76,7 @@ __all__ = [
     "Inbox",
     "InputEntry",
     "InputKind",
+    "Motion",
     "ObserverEntry",
     "Option",
     "OutputEntry",
@@ -85,6 +92,7 @@ __all__ = [
     "Tensor",
     "Text",
     "Trust",
+    "Values",
     "__version__",
     "build",
     "doctor",
@@ -138,11 +146,15 @@ if TYPE_CHECKING:
     from edgemm.training.evaluate import evaluate
     from edgemm.training.train import train
     from edgemm_plugins.inputs.audio import Audio, Sound
+    from edgemm_plugins.inputs.clip import Clip
     from edgemm_plugins.inputs.image import Image
+    from edgemm_plugins.inputs.motion import Motion
     from edgemm_plugins.inputs.tensor import Tensor
     from edgemm_plugins.inputs.text import Text
     from edgemm_plugins.outputs.array import Array
+    from edgemm_plugins.outputs.boxes import Boxes
     from edgemm_plugins.outputs.classes import Classes
+    from edgemm_plugins.outputs.values import Values
 
 
 def __getattr__(name: str) -> Any:

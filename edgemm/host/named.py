@@ -17,13 +17,17 @@ from edgemm.errors import MissingDependencyError, PluginError, UnknownNameError
 
 OURS = "edgemm"
 _HOOKS = {"input": "edgemm_inputs", "output": "edgemm_outputs"}
-_INDEX = {
+INDEX = {
     ("input", "audio"): "edgemm_plugins.inputs.audio:Audio",
+    ("input", "clip"): "edgemm_plugins.inputs.clip:Clip",
     ("input", "image"): "edgemm_plugins.inputs.image:Image",
+    ("input", "motion"): "edgemm_plugins.inputs.motion:Motion",
     ("input", "tensor"): "edgemm_plugins.inputs.tensor:Tensor",
     ("input", "text"): "edgemm_plugins.inputs.text:Text",
     ("output", "array"): "edgemm_plugins.outputs.array:Array",
+    ("output", "boxes"): "edgemm_plugins.outputs.boxes:Boxes",
     ("output", "classes"): "edgemm_plugins.outputs.classes:Classes",
+    ("output", "values"): "edgemm_plugins.outputs.values:Values",
 }
 
 
@@ -43,7 +47,7 @@ def class_of_kind(role: str, name: str, provider: Provider | None = None) -> typ
         MissingDependencyError: the distribution that brings it is not installed; the message names it.
         PluginError: its module could not be loaded.
     """
-    reference = _INDEX.get((role, name), "")
+    reference = INDEX.get((role, name), "")
     if not reference and provider is not None:
         reference = _from_distribution(role, name, provider)
     if reference:
@@ -59,7 +63,7 @@ def class_of_kind(role: str, name: str, provider: Provider | None = None) -> typ
 
 def provider_of(role: str, name: str) -> Provider | None:
     """Who registered a kind; None for our own and for what was registered by hand."""
-    if (role, name) in _INDEX:
+    if (role, name) in INDEX:
         return None
     from edgemm.host.plugin_host import ENTRY_KINDS, default_host
 

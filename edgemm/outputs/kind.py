@@ -20,11 +20,14 @@ class OutputKind:
 
     Attributes:
         kind: the name that it is registered under.
-        tensors: what it reads, in order; a kind of one tensor takes one of any name.
     """
 
     kind: ClassVar[str] = ""
-    tensors: ClassVar[tuple[str, ...]] = ("value",)
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """What it reads, in order; a kind of one tensor takes one of any name. The declaration may decide."""
+        return ("value",)
 
     def check(self, specs: Mapping[str, TensorSpec]) -> str:
         """Why tensors of these specs cannot be read as this kind; "" when they can. Asked when a bundle is written and opened."""

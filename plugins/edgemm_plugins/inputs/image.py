@@ -15,6 +15,7 @@ import numpy as np
 from edgemm.inputs.kind import InputKind, Tensors, check_choice, check_positive, not_this
 from edgemm.tensors import BATCH, TensorSpec
 
+FITS = ("crop", "letterbox", "stretch")
 _Taps = tuple[tuple[int, int, np.ndarray], ...]
 _UINT8 = np.dtype(np.uint8)
 _EXPECTED = "a frame as a numpy array, uint8 RGB (height, width, 3) or grey (height, width)"
@@ -39,7 +40,7 @@ class Image(InputKind):
 
     def __post_init__(self) -> None:
         check_positive(self, "height", "width")
-        check_choice(self, "fit", ("crop", "letterbox", "stretch"))
+        check_choice(self, "fit", FITS)
         object.__setattr__(self, "_shape", (self.height, self.width, 3))
 
     @property
@@ -58,25 +59,38 @@ class Image(InputKind):
         return (self.fitted(raw)[np.newaxis],)
 
     def fitted(self, raw: Any) -> np.ndarray:
-        """One frame as uint8 `(height, width, 3)`; a view of `raw` where it has that size."""
+        """One frame as uint8 `(height, width, 3)`; a view of `raw` where it has that size.
+
+        Raises:
+            InputError: for another type, dtype or number of axes.
+        """
+        frame, height, width = self.checked(raw), self.height, self.width
+        if frame.shape == self._shape:
+            return frame
+        if self.fit == "crop":
+            frame = _centre_crop(frame, height / width)
+        if self.fit != "letterbox":
+            return resize(frame, height, width)
+        scale = min(height / frame.shape[0], width / frame.shape[1])
+        inner = resize(frame, max(1, round(frame.shape[0] * scale)), max(1, round(frame.shape[1] * scale)))
+        boxed = np.zeros((height, width, 3), np.uint8)
+        top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
+        boxed[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+        return boxed
+
+    def checked(self, raw: Any) -> np.ndarray:
+        """One frame of any size as uint8 RGB, a view.
+
+        Raises:
+            InputError: for another type, dtype or number of axes.
+        """
         if not isinstance(raw, np.ndarray) or raw.dtype != _UINT8:
             raise not_this(_EXPECTED, raw)
-        height, width = self.height, self.width
-        if raw.shape == (height, width, 3):
-            return raw
         if raw.ndim == 2:
             raw = np.broadcast_to(raw[:, :, np.newaxis], (*raw.shape, 3))
         if raw.ndim != 3 or raw.shape[2] != 3 or 0 in raw.shape:
             raise not_this(_EXPECTED, raw)
-        if self.fit == "crop":
-            raw = _centre_crop(raw, height / width)
-        if self.fit != "letterbox":
-            return resize(raw, height, width)
-        scale = min(height / raw.shape[0], width / raw.shape[1])
-        inner = resize(raw, max(1, round(raw.shape[0] * scale)), max(1, round(raw.shape[1] * scale)))
-        frame = np.zeros((height, width, 3), np.uint8)
-        top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
-        frame[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+        frame: np.ndarray = raw
         return frame
 
     def draw(self, count: int, generator: np.random.Generator) -> Tensors:

@@ -19,4 +19,8 @@ def edgemm_outputs() -> Iterator[OutputEntry]:
     yield OutputEntry(
         "classes", "edgemm_plugins.outputs.classes:Classes", "one score per class, read as labels with probabilities"
     )
+    yield OutputEntry("values", "edgemm_plugins.outputs.values:Values", "numbers with names and units")
+    yield OutputEntry(
+        "boxes", "edgemm_plugins.outputs.boxes:Boxes", "boxes with scores and classes, as detectors say them"
+    )
     yield OutputEntry("array", "edgemm_plugins.outputs.array:Array", "the numbers as they are")
