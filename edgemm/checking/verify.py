@@ -82,9 +82,11 @@ def verify(bundle: str | Path, *, trust: Trust = UNTRUSTED, progress: Progress =
     opened = Bundle(bundle, trust)
     found = Verification(str(bundle), opened.id, files=opened.check_all())
     vectors = load_vectors(opened)
-    missing = [key for key in specs_by_key(opened.manifest.inputs) if f"input.{key}" not in vectors]
+    needed = [f"input.{key}" for key in specs_by_key(opened.manifest.inputs)]
+    needed += [f"output.{name}.{tensor}" for name, output in opened.manifest.outputs.items() for tensor in output.reads]
+    missing = [name for name in needed if name not in vectors]
     if missing:
-        raise BundleError(f"{bundle}: its test vectors lack input '{missing[0]}'")
+        raise BundleError(f"{bundle}: its test vectors lack '{missing[0]}'")
     variants = opened.manifest.variants
     for number, (key, variant) in enumerate(variants.items()):
         progress("checking", number, len(variants), key)

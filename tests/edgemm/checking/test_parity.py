@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 import edgemm
-from edgemm.checking.parity import Parity, compare, compare_output
-from edgemm.model.precision import PRECISIONS, Gate
+from edgemm.checking.parity import Parity, compare, compare_nodes, compare_output, compare_outputs
+from edgemm.model.edge import edges
+from edgemm.model.graph import ModelGraph, Node, Output
+from edgemm.model.precision import FP32, PRECISIONS, Gate
+from edgemm.runtime.single_pass import SinglePass
+from edgemm.tensors import TensorSpec
 
 GATE = Gate(cosine=0.9, agreement=0.8, relative=0.1)
 
@@ -91,3 +95,74 @@ def test_the_worst_output_of_a_node_counts():
 
 def test_a_record_is_json():
     assert json.loads(json.dumps(parity().to_json()))["cosine"] == 0.9
+
+
+def test_what_a_precision_falls_back_to_asks_for_more_and_ends_at_the_reference():
+    for precision in PRECISIONS.values():
+        if not precision.fallback:
+            assert precision.name == FP32
+            continue
+        higher = PRECISIONS[precision.fallback].gate
+        assert (higher.cosine, higher.agreement) > (precision.gate.cosine, precision.gate.agreement)
+
+
+@pytest.mark.parametrize(
+    ("name", "gate"),
+    [
+        ("fp32", Gate(0.999999, 1.0, 1e-4)),
+        ("fp16", Gate(0.9995, 0.96)),
+        ("int8", Gate(0.985, 0.93)),
+        ("int8+fp16", Gate(0.985, 0.93)),
+    ],
+)
+def test_the_gates_are_a_promise_of_every_bundle(name, gate):
+    """Written twice on purpose: a looser gate lets through what passed for wrong in every bundle before."""
+    assert PRECISIONS[name].gate == gate
+
+
+# ---- node by node, and through the chain
+
+
+def pass_of(scale):
+    """Two nodes in a row, each with a graph of its own, that double."""
+    nodes = (
+        Node("first", "one", edges(x="input.x"), ("y",)),
+        Node("second", "two", edges(x="first.y"), ("y",)),
+    )
+    graph = ModelGraph(
+        "pair", {"x": edgemm.Tensor((2,))}, nodes, {"answer": Output.of("second.y", edgemm.Classes(("a", "b")))}
+    )
+    return graph, {"one": Times(scale), "two": Times(2)}
+
+
+class Times:
+    """A runner that multiplies."""
+
+    def __init__(self, factor):
+        self.factor = factor
+        self.inputs = (TensorSpec("x", "float32", ("batch", 2)),)
+        self.outputs = (TensorSpec("y", "float32", ("batch", 2)),)
+
+    def run(self, feeds):
+        return [feeds["x"] * np.float32(self.factor)]
+
+    def close(self):
+        pass
+
+
+ROWS = {"x": np.array([[1, 2], [3, 4]], np.float32)}
+
+
+def test_a_node_is_compared_on_what_the_reference_feeds_it():
+    graph, runners = pass_of(2)
+    reference = SinglePass(graph, runners, ROWS)
+    found = compare_nodes(graph, reference, {"one": Times(3), "two": Times(2)})
+    assert {name: parity.max_abs for name, parity in found.items()} == {"first": 4, "second": 0}
+    assert list(compare_nodes(graph, reference, {"two": Times(2)}, "two")) == ["second"]
+    assert list(compare_nodes(graph, reference, {"one": Times(2)}, "one")) == ["first"]
+
+
+def test_the_answer_is_compared_through_the_whole_chain():
+    graph, runners = pass_of(2)
+    found = compare_outputs(graph, SinglePass(graph, runners, ROWS), pass_of(3)[1], ROWS)
+    assert {name: parity.max_abs for name, parity in found.items()} == {"answer": 8}

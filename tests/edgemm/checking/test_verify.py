@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import edgemm
+from edgemm.bundle.files import Bundle
 from edgemm.bundle.manifest import GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
-from edgemm.checking.vectors import save_vectors
+from edgemm.checking.vectors import load_vectors, save_vectors
 from edgemm.errors import BundleError
 from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
@@ -38,13 +42,19 @@ def product(matrix, name="x"):
 def write(tmp_path):
     """Writes a bundle whose vectors are those of y = x, and whose variants are the graphs that a test gives."""
 
-    def make(graphs, precisions=None, vectors=True, rows=ROWS):
+    def make(graphs, precisions=None, vectors=None, rows=ROWS, engine=None):
         reference = OnnxRuntimeRunner(product(np.eye(4)), "net")
         with BundleWriter(tmp_path / "b", overwrite=True) as writer:
             files = {key: {"net": writer.add(f"{key}.onnx", content)} for key, content in graphs.items()}
-            saved = save_vectors(writer, MODEL, {"net": reference}, {"x": rows}) if vectors else ""
+            saved = save_vectors(writer, MODEL, {"net": reference}, {"x": rows})
+            if vectors is not None:
+                saved = writer.add(saved, vectors) if vectors else ""
             precisions = precisions or {key: key for key in graphs}
             variants = {KEYS[k]: Variant("cpu", "onnxruntime", "1", precisions[k], files[k]) for k in graphs}
+            if engine is not None:
+                sources = {"net": writer.add("source.onnx", engine)}
+                paths = {"net": writer.add("net.engine", b"native code")}
+                variants["gpu"] = Variant("gpu", "tensorrt", "10.3", "fp16", paths, sources, 89)
             record = GraphRecord(tuple(reference.inputs), tuple(reference.outputs))
             writer.finish(
                 lambda records: Manifest(
@@ -112,6 +122,64 @@ def test_a_variant_that_should_run_here_and_does_not_has_failed(write):
 
 def test_a_bundle_without_vectors_or_of_an_unknown_precision_is_refused(write):
     with pytest.raises(BundleError, match="has no test vectors"):
-        edgemm.verify(write({"fp32": product(np.eye(4))}, vectors=False))
+        edgemm.verify(write({"fp32": product(np.eye(4))}, vectors=b""))
     with pytest.raises(BundleError, match=r"unknown precision 'int9'; known: fp32, fp16, int8, int8\+fp16"):
         edgemm.verify(write({"fp32": product(np.eye(4))}, precisions={"fp32": "int9"}))
+
+
+@pytest.mark.parametrize(("degrees", "passes"), [(1, True), (14, False)])
+def test_an_engine_that_nobody_trusts_is_checked_by_its_source(write, degrees, passes):
+    found = edgemm.verify(write({"fp32": product(np.eye(4))}, engine=product(turned(degrees))))
+    assert list(found.skipped) == ["gpu"]
+    assert "native code" in found.skipped["gpu"]
+    assert found.passed == passes
+    (line,) = [line for line in str(found).splitlines() if "gpu" in line]
+    assert line.endswith("(its ONNX source; the engine was not run here)")
+
+
+def test_each_variant_is_told_to_whoever_watches(write):
+    told = []
+    edgemm.verify(
+        write({"fp32": product(np.eye(4)), "int8": product(np.eye(4))}), progress=lambda *step: told.append(step)
+    )
+    assert told == [("checking", 0, 2, KEYS["fp32"]), ("checking", 1, 2, KEYS["int8"])]
+
+
+def arrays(**changed):
+    """An archive of test vectors of y = x."""
+    vectors = {"input.x": ROWS, "net.y": ROWS, "output.answer.scores": ROWS} | changed
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: array for name, array in vectors.items() if array is not None})
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["input.x", "output.answer.scores"])
+def test_vectors_that_lack_an_input_or_an_answer_are_refused(write, name):
+    assert edgemm.verify(write({"fp32": product(np.eye(4))}, vectors=arrays())).passed
+    with pytest.raises(BundleError, match=f"its test vectors lack '{name}'"):
+        edgemm.verify(write({"fp32": product(np.eye(4))}, vectors=arrays(**{name: None})))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"nothing that numpy knows", arrays()[:-200], arrays(**{"input.x": np.array([{}, {}], object)})],
+    ids=["no archive", "cut off", "pickled objects"],
+)
+def test_vectors_that_cannot_be_read_are_refused_and_never_unpickled(write, content):
+    with pytest.raises(BundleError, match="its test vectors cannot be read"):
+        edgemm.verify(write({"fp32": product(np.eye(4))}, vectors=content))
+
+
+def test_a_result_says_all_of_it_in_json(write):
+    found = edgemm.verify(write({"fp32": product(turned(30))})).to_json()
+    assert json.loads(json.dumps(found)) == found
+    assert (found["passed"], found["files"], list(found["failed"])) == (False, 2, [KEYS["fp32"]])
+
+
+def test_a_few_rows_are_kept_as_vectors(write):
+    bundle = Bundle(write({"fp32": product(np.eye(4))}, rows=np.repeat(ROWS, 3, axis=0)))
+    assert {name: len(array) for name, array in load_vectors(bundle).items()} == {
+        "input.x": 8,
+        "net.y": 8,
+        "output.answer.scores": 8,
+    }
