@@ -109,7 +109,11 @@ class Source(Protocol):
 
 
 class Runner(Protocol):
-    """Runs one compiled graph."""
+    """Runs one compiled graph.
+
+    One that keeps its outputs in a device's memory, or reads host arrays in place, has `bind(batch) -> edgemm.runners.values.Bound` too; any other
+    is bound by feeding it by name (`PlainBound`).
+    """
 
     inputs: Sequence[TensorSpec]
     outputs: Sequence[TensorSpec]

@@ -160,6 +160,9 @@ class SessionBinding:
             for value in outputs:
                 value.stale = True  # type: ignore[attr-defined]
 
+    def wait(self) -> None:
+        """Nothing to wait for: a run returns when it is done."""
+
 
 class _DeviceValue:
     """An output in a GPU's memory, held by ONNX Runtime; copied down when somebody looks at it on the host."""

@@ -70,7 +70,8 @@ class HostValue:
 class Bound(Protocol):
     """One graph, bound to what one stream's node reads (IO binding): run again and again without copying what lies in its memory.
 
-    Not thread-safe; several of one runner may be used on several threads.
+    A run on a device may return before it is done: whatever reads its outputs, on the device or through `array`, waits for it. Not thread-safe;
+    several of one runner may be used on several threads.
 
     Attributes:
         copied_bytes: what had to be copied between memories so far, `{"up": …, "down": …}` seen from the device.
@@ -94,7 +95,11 @@ class Bound(Protocol):
         ...
 
     def run(self, outputs: Sequence[Value]) -> None:
-        """Run, and write into `outputs`."""
+        """Run, and write into `outputs`, which `new_outputs` made."""
+        ...
+
+    def wait(self) -> None:
+        """Block until what was run is done: for who measures it. Copies nothing."""
         ...
 
 
@@ -150,6 +155,9 @@ class PlainBound:
                 np.copyto(value.array, made)
             else:
                 value.array = made  # type: ignore[misc]
+
+    def wait(self) -> None:
+        """Nothing to wait for: a run returns when it is done."""
 
 
 def bind(runner: Any, batch: int = 1) -> Bound:

@@ -147,6 +147,8 @@ class Batch:
             between = perf_counter_ns()
             for step in steps:
                 step.run_graph()
+            for step in steps:
+                step.wait()
             together.append(between - before)
             apart.append(perf_counter_ns() - between)
         for step in steps:

@@ -228,13 +228,14 @@ class WindowCell(Cell):
     `values` are, per tensor of the source, the window `(1, count, …)`, then the mask bool `(1, count)` and the ages in ms `(1, count)`.
     """
 
-    __slots__ = ("_ages", "_count", "_mask", "_rings", "_stamps", "_written", "source")
+    __slots__ = ("_ages", "_count", "_mask", "_read", "_rings", "_stamps", "_written", "source")
 
     def __init__(self, source: Cell, window: Window) -> None:
         self._count = window.count
         self.source = source
         arrays = [value.array for value in source.values]
         self._rings = [Ring(window.count, array.shape[1:], array.dtype) for array in arrays]
+        self._read: tuple[int, ...] = ()
         self._stamps = [NEVER] * window.count
         self._mask = np.zeros((1, window.count), bool)
         self._ages = np.zeros((1, window.count), np.float32)
@@ -245,9 +246,14 @@ class WindowCell(Cell):
         self.valid_for_ns = min((ns for ns in (int(window.ms * NS_PER_MS), source.valid_for_ns) if ns), default=0)
         source.watchers = (*source.watchers, self._append)
 
+    def read(self, place: int) -> None:
+        """Somebody reads that tensor of the source: only such are kept, since one in a device's memory has to be copied down."""
+        if 0 <= place < len(self._rings):
+            self._read = tuple(dict.fromkeys((*self._read, place)))
+
     def _append(self, captured_ns: int) -> None:
-        for ring, value, view in zip(self._rings, self.source.values, self.values, strict=False):
-            view.array = ring.append(value.array[0])  # type: ignore[misc]
+        for place in self._read:
+            self.values[place].array = self._rings[place].append(self.source.values[place].array[0])  # type: ignore[misc]
         self._stamps[self._written % self._count] = captured_ns
         self._written += 1
         self.publish(captured_ns)

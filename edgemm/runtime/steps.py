@@ -14,7 +14,7 @@ import numpy as np
 
 from edgemm.errors import EdgeMMError
 from edgemm.model.edge import AGE, MASK, Edge, Window
-from edgemm.model.graph import ModelGraph, Node
+from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.model.rules import Until
 from edgemm.runners.values import HOST, HostValue, Value, bind
 from edgemm.runtime.cells import NEVER, Cell, InputCell, WindowCell
@@ -80,6 +80,9 @@ class Once:
         self._links = [
             (name, sources[edge.source, edge.window], _place(edge, graph)) for name, edge in node.reads.items()
         ]
+        for _, cell, place in self._links:
+            if isinstance(cell, WindowCell):
+                cell.read(place)
         self._fixed_links, self._moving_links = _sorted_links(self._links)
         self._linked: list[object] = [None] * len(self._moving_links)
         self._presence = np.zeros((1, len(self._members)), np.float32)
@@ -90,13 +93,13 @@ class Once:
             self._bound.feed(node.presence, self._presence)
         if node.age:
             self._bound.feed(node.age, self._age)
-        self._make_outputs()
+        self._make_outputs(graph)
         self.cell = Cell(self._visible, node.stale_after_ms, node.valid_for_ms)
         self.cell.made_of = self.stands
         self._usable = node.outputs.index(node.usable) if node.usable else -1
         self._numbers = _few_numbers(self._visible, self._spare, self._state_now.values(), self._state_next.values())
 
-    def _make_outputs(self) -> None:
+    def _make_outputs(self, graph: ModelGraph) -> None:
         """Outputs that must outlive the next run are double-buffered; state is kept apart from what others see.
 
         A holding node writes where nobody reads (`_spare`) and swaps only what was usable. State is double-buffered always: a run reads the
@@ -110,11 +113,13 @@ class Once:
         if self._state:
             others = new_outputs()
             self._state_next = {place: others[place] for place, _ in self._state}
+        self._held_state: tuple[int, ...] = ()
         if node.hold:
-            # what is held must survive further steps of the state, so there it is a copy of its own
+            # what is held must survive further steps of the state: where somebody reads it, a copy of its own on the host
+            self._held_state = tuple(place for place in self._state_now if _is_read(graph, node, place))
             self._visible, self._spare = (
                 tuple(
-                    HostValue(v.array.copy()) if place in self._state_now else v
+                    HostValue(v.array.copy()) if place in self._held_state else v
                     for place, v in enumerate(new_outputs())
                 )
                 for _ in range(2)
@@ -167,6 +172,10 @@ class Once:
         outputs = self.next_outputs()
         self._bound.run(outputs)
         return outputs
+
+    def wait(self) -> None:
+        """Block until what was run is done, on whatever device: for who measures it."""
+        self._bound.wait()
 
     def reads(self) -> Iterator[tuple[str, np.ndarray]]:
         """Graph input -> host array `(1, …)`, of everything that the next run reads."""
@@ -268,20 +277,20 @@ class Once:
         linked = self._linked
         for cell, values, links in self._fixed_links:
             if cell.values is not values[0]:  # what its node swaps: its outputs as a whole
-                values[0] = cell.values
                 for name, place in links:
                     self._bound.link(name, cell.values[place])
+                values[0] = cell.values  # last: a link that fails is made again
         for index, (name, cell, place) in enumerate(self._moving_links):
             value = cell.values[place]
             if value.fixed:
                 if value is not linked[index]:
-                    linked[index] = value
                     self._bound.link(name, value)
+                    linked[index] = value
             else:
                 array = value.array
                 if array is not linked[index]:
-                    linked[index] = array
                     self._bound.feed(name, array)
+                    linked[index] = array
         if self._state:
             for place, name in self._state:
                 self._bound.link(name, self._state_now[place])
@@ -294,7 +303,7 @@ class Once:
 
     def _publish_held(self, outputs: tuple[Value, ...]) -> None:
         """Make what was written visible, and what was visible the spare."""
-        for place, _ in self._state:
+        for place in self._held_state:
             np.copyto(self._spare[place].array, outputs[place].array)
         self._visible, self._spare = self._spare, self._visible
         self.cell.values = self._visible
@@ -306,6 +315,14 @@ class Once:
             if not (_is_finite(value.array) if numbers is None else _is_sum_finite(numbers)):
                 name = self.node.outputs[place]
                 raise NotFiniteError(f"output '{name}' of node '{self.node.name}' is not finite (NaN or infinity)")
+
+
+def _is_read(graph: ModelGraph, node: Node, place: int) -> bool:
+    """Whether another node or an answer reads an output of a node."""
+    readers: list[Node | Output] = [*graph.nodes, *graph.outputs.values()]
+    return any(
+        edge.owner == node.name and edge.output == node.outputs[place] for one in readers for edge in one.reads.values()
+    )
 
 
 def _sorted_links(links: list[Link]) -> tuple[list[_Swapped], list[Link]]:

@@ -49,6 +49,7 @@ class Gpu:
 
     def __init__(self):
         self.violations = []
+        self.lock = threading.RLock()  # the driver may be called by several threads
         self.device = {}  # address -> bytes on the device
         self.pinned = {}  # address -> (ctypes memory, view)
         self.graveyard = []  # freed host memory is kept, so that a late read is wrong, but does not crash
@@ -69,6 +70,7 @@ class Gpu:
         self.calls = []
         self.fail = {}  # function -> code or answer, once
         self.skip = {}  # function -> calls that succeed before
+        self.until_failure = None  # calls of any function that succeed before one fails
         self.shape_calls = 0
         self.capabilities = (75, 89)  # of this process's GPUs, as CUDA numbers them
 
@@ -78,6 +80,11 @@ class Gpu:
 
     def injected(self, name):
         """What a call answers instead of doing its work; None when it works."""
+        if self.until_failure is not None:
+            self.until_failure -= 1
+            if self.until_failure < 0:
+                self.until_failure = None
+                return 999 if name.startswith("cuda") else "a reason of its own"
         if name in self.fail:
             if self.skip.get(name, 0) > 0:
                 self.skip[name] -= 1
@@ -166,6 +173,10 @@ class CudaRuntime(ModuleType):
         self.gpu = gpu
 
     def _call(self, name, *arguments):
+        with self.gpu.lock:
+            return self._call_alone(name, *arguments)
+
+    def _call_alone(self, name, *arguments):
         gpu = self.gpu
         gpu.calls.append(name)
         if gpu.dead and gpu.told:
@@ -493,7 +504,8 @@ class Context(Counted):
         try:
             if self._enter(name):
                 return False
-            work()
+            with self.gpu.lock:
+                work()
             return True
         finally:
             self.user = None

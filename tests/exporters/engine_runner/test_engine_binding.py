@@ -1,0 +1,618 @@
+"""Engines bound to each other: values that stay on the imitated GPU, their order, their lifetime, and what happens when a call fails."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from edgemm.bundle.manifest import Variant
+from edgemm.errors import EdgeMMError, InputError
+from edgemm.runners.onnxruntime import OnnxRuntimeRunner
+from edgemm.runners.values import HostValue, PlainBound
+from edgemm_exporters.tensorrt_engine.runner.failures import DeviceLostError, EngineError
+from edgemm_exporters.tensorrt_engine.runner.opening import open_engine
+
+PLAN = b"plan "
+RTX = Variant("rtx-4090", "tensorrt_rtx", "1.7.1.116", "fp16", {"net": "net.engine"}, compute_capability=89)
+TRT = Variant("jetson", "tensorrt", "10.3.0", "fp16", {"net": "net.engine"}, compute_capability=89)
+
+
+def graph_of(*nodes, reads, writes, kind=TensorProto.FLOAT, sizes=(3,), batch="batch"):
+    """ONNX nodes over tensors `(batch, 3)` of one type."""
+    tensors = [[helper.make_tensor_value_info(n, kind, [batch, *sizes]) for n in names] for names in (reads, writes)]
+    graph = helper.make_graph(nodes, "net", *tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+
+
+# y = x + x, z = -x;  s = y * b;  n = x + s: a counter with state
+TWICE = graph_of(
+    helper.make_node("Add", ["x", "x"], ["y"]), helper.make_node("Neg", ["x"], ["z"]), reads="x", writes="yz"
+)
+PRODUCT = graph_of(helper.make_node("Mul", ["a", "b"], ["s"]), reads="ab", writes="s")
+
+
+@pytest.fixture
+def load(machine):
+    """Opens engines of graphs; all are closed at the end, in the order that they were opened in."""
+    opened = []
+
+    def make(content, variant=RTX, graph="net"):
+        opened.append(open_engine(PLAN + content, {"graph": graph, "variant": variant}))
+        return opened[-1]
+
+    yield make
+    for runner in opened:
+        runner.close()
+
+
+@pytest.fixture
+def pair(load):
+    """Two bound engines, the second of which reads what the first writes: s = 2 x * b, z = -x."""
+    first, second = load(TWICE, graph="first").bind(), load(PRODUCT, graph="second").bind()
+    chain = Chain(first, second)
+    yield chain
+    chain.first = chain.second = chain.between = chain.last = None
+
+
+class Chain:
+    """`second` reads the first output of `first`, and `b` from the host."""
+
+    def __init__(self, first, second):
+        self.first, self.second = first, second
+        self.between, self.last = first.new_outputs(), second.new_outputs()
+        self.x, self.b = row(1), row(10)
+        first.feed("x", self.x)
+        second.link("a", self.between[0])
+        second.feed("b", self.b)
+
+    def run(self):
+        self.first.run(self.between)
+        self.second.run(self.last)
+        return self.last[0].array
+
+    @property
+    def expected(self):
+        return 2 * self.x * self.b
+
+
+def row(*values, batch=1):
+    return np.resize(np.array(values, np.float32), (batch, 3)).copy()
+
+
+@contextmanager
+def copies(machine):
+    """What goes over the bus meanwhile, in bytes: {"up": …, "down": …}."""
+    before = dict(machine.gpu.copied)
+    counted = {}
+    yield counted
+    counted.update({way: machine.gpu.copied[way] - before[way] for way in before})
+
+
+# ---- answers
+
+
+@pytest.mark.parametrize("variant", [RTX, TRT], ids=lambda variant: variant.backend)
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_a_bound_run_computes_what_the_graph_does(load, variant, batch):
+    given = np.random.default_rng(batch).standard_normal((batch, 3)).astype(np.float32)
+    bound = load(TWICE, variant).bind(batch)
+    outputs = bound.new_outputs()
+    bound.feed("x", given)
+    bound.run(outputs)
+    for value, expected in zip(outputs, OnnxRuntimeRunner(TWICE, "net").run({"x": given}), strict=True):
+        np.testing.assert_array_equal(value.array, expected)
+        assert value.memory == "cuda:1"
+
+
+def test_what_is_fed_is_read_anew_at_every_run(pair):
+    for number in (1, 2, 3):
+        pair.x[:] = number
+        pair.b[:] = number + 1
+        np.testing.assert_array_equal(pair.run(), np.full((1, 3), 2 * number * (number + 1)))
+
+
+def test_what_is_fed_need_not_be_contiguous(load):
+    bound = load(TWICE).bind()
+    outputs = bound.new_outputs()
+    bound.feed("x", np.arange(6, dtype=np.float32)[np.newaxis, ::2])
+    bound.run(outputs)
+    np.testing.assert_array_equal(outputs[0].array, [[0, 4, 8]])
+
+
+def test_an_input_can_be_linked_after_it_was_fed_and_fed_after_it_was_linked(pair):
+    pair.run()
+    pair.second.feed("a", row(100))
+    np.testing.assert_array_equal(pair.run(), row(1000))
+    pair.second.link("a", pair.between[1])
+    np.testing.assert_array_equal(pair.run(), row(-10))
+
+
+def test_state_is_double_buffered_on_the_device(machine, load):
+    bound = load(PRODUCT).bind()
+    now, then = bound.new_outputs(), bound.new_outputs()
+    now[0].put(row(1)[0])
+    bound.feed("a", row(2))
+    with copies(machine) as counted:
+        for _ in range(5):
+            bound.link("b", now[0])
+            bound.run(then)
+            now, then = then, now
+    assert counted == {"up": 5 * 12, "down": 0}
+    np.testing.assert_array_equal(now[0].array, row(32))
+
+
+def test_bindings_of_one_engine_and_plain_runs_do_not_meet(load):
+    runner = load(TWICE)
+    bounds = [runner.bind(batch) for batch in (1, 2, 1)]
+    values = []
+    for number, bound in enumerate(bounds):
+        outputs = bound.new_outputs()
+        bound.feed("x", row(number + 1, batch=bound.new_outputs()[0].shape[0]))
+        bound.run(outputs)
+        values.append(outputs)
+        assert runner.run({"x": row(50, batch=4)})[0].tolist() == row(100, batch=4).tolist()
+    assert [outputs[0].array[0, 0] for outputs in values] == [2, 4, 6]
+
+
+def test_an_engine_whose_other_axes_vary_is_bound_by_feeding_it(load):
+    runner = load(TWICE)
+    found = runner._ranges["x"]
+    runner._ranges["x"] = type(found)((1, 1), (1, 3), (8, 3))
+    assert isinstance(runner.bind(), PlainBound)
+
+
+# ---- copies
+
+
+def test_nothing_is_copied_between_engines(machine, pair):
+    pair.run()
+    with copies(machine) as counted:
+        pair.first.run(pair.between)
+    assert counted == {"up": 12, "down": 0}
+    with copies(machine) as counted:
+        pair.second.run(pair.last)
+        assert pair.last[0].array[0, 0] == 20
+    assert counted == {"up": 12, "down": 12}
+    assert pair.first.copied_bytes == {"up": 24, "down": 0}
+    assert pair.second.copied_bytes == {"up": 24, "down": 24}
+
+
+def test_a_value_is_copied_down_once_per_run_and_only_for_who_looks(machine, pair):
+    pair.first.run(pair.between)
+    with copies(machine) as counted:
+        first_look = pair.between[0].array
+        assert pair.between[0].array is first_look
+    assert counted == {"up": 0, "down": 12}
+    pair.x[:] = 4
+    pair.first.run(pair.between)
+    with copies(machine) as counted:
+        assert pair.between[0].array is first_look, "the same array after every run"
+        assert first_look.tolist() == [[8, 8, 8]]
+    assert counted == {"up": 0, "down": 0}, "what was looked at before is copied with the run"
+    pair.first.run(pair.between)
+    with copies(machine) as counted:
+        pair.first.run(pair.between)
+    assert counted["down"] == 0, "nobody looked any more"
+
+
+def test_the_host_waits_once_for_all_that_it_looked_at_before(machine, pair):
+    def look():
+        pair.first.run(pair.between)
+        before = len(machine.gpu.calls)
+        values = [value.array[0, 0] for value in pair.between]
+        return values, machine.gpu.calls[before:]
+
+    look()
+    assert look() == ([2, -1], ["cudaEventSynchronize"])
+
+
+def test_new_outputs_are_zeros_on_both_sides(machine, load):
+    bound, reader = load(TWICE).bind(), load(PRODUCT).bind()
+    with copies(machine) as counted:
+        outputs = bound.new_outputs()
+        assert outputs[0].array.tolist() == [[0, 0, 0]]
+    assert counted == {"up": 0, "down": 0}
+    last = reader.new_outputs()
+    reader.link("a", outputs[0])
+    reader.feed("b", row(3))
+    reader.run(last)
+    assert last[0].array.tolist() == [[0, 0, 0]], "not 0xCD"
+
+
+def test_put_and_clear_are_seen_by_who_is_linked(machine, pair):
+    pair.run()
+    value = pair.between[0]
+    value.put(row(7)[0])
+    pair.second.run(pair.last)
+    assert (value.array[0, 0], pair.last[0].array[0, 0]) == (7, 70)
+    with copies(machine) as counted:
+        value.clear()
+    assert counted == {"up": 0, "down": 0}
+    pair.second.run(pair.last)
+    assert (value.array[0, 0], pair.last[0].array[0, 0]) == (0, 0)
+
+
+def test_a_row_of_another_shape_is_refused(pair):
+    with pytest.raises(InputError, match=r"float32 \[3\], got float64 \[3\]"):
+        pair.between[0].put(np.zeros(3))
+    with pytest.raises(InputError, match=r"float32 \[3\], got float32 \[1\]"):
+        pair.between[0].put(np.zeros(1, np.float32))
+
+
+def test_a_thousand_bound_runs_allocate_nothing(machine, pair):
+    pair.run()
+    allocated, shapes = machine.gpu.allocations, machine.gpu.shape_calls
+    for number in range(1000):
+        pair.x[:] = number
+        assert pair.run()[0, 0] == 20 * number
+    assert machine.gpu.allocations == allocated
+    assert machine.gpu.shape_calls == shapes
+
+
+# ---- order
+
+
+def test_the_next_engine_waits_on_the_device_and_the_host_does_not(machine, pair):
+    pair.run()
+    before = len(machine.gpu.calls)
+    pair.first.run(pair.between)
+    pair.second.run(pair.last)
+    assert machine.gpu.calls[before:].count("cudaStreamWaitEvent") == 1
+    pending = [stream for stream, work in machine.gpu.streams.items() if machine.gpu.done[stream] < len(work)]
+    assert len(pending) == 2
+    assert pair.last[0].array[0, 0] == 20
+
+
+def test_what_the_host_has_waited_for_needs_no_event(machine, pair):
+    pair.run()
+    pair.first.run(pair.between)
+    assert pair.between[0].array[0, 0] == 2
+    before = len(machine.gpu.calls)
+    pair.second.run(pair.last)
+    assert "cudaStreamWaitEvent" not in machine.gpu.calls[before:]
+
+
+@pytest.mark.parametrize("write", ["run", "put", "clear"])
+def test_nobody_overwrites_what_the_next_engine_still_reads(pair, write):
+    pair.first.run(pair.between)
+    pair.second.run(pair.last)  # pending
+    if write == "run":
+        pair.x[:] = 99
+        pair.first.run(pair.between)
+    elif write == "put":
+        pair.between[0].put(row(99)[0])
+    else:
+        pair.between[0].clear()
+    assert pair.last[0].array[0, 0] == 20, "and the imitation has seen no race"
+
+
+def test_pinned_memory_is_not_overwritten_while_it_is_copied_up(machine, pair):
+    for number in (1, 2, 3):
+        pair.x[:] = number
+        pair.first.run(pair.between)  # the imitation compares what it copies with what was there
+    assert pair.between[0].array[0, 0] == 6
+
+
+def test_wait_blocks_and_copies_nothing(machine, pair):
+    pair.first.run(pair.between)
+    with copies(machine) as counted:
+        pair.first.wait()
+    assert machine.gpu.calls[-1] == "cudaEventSynchronize"
+    assert counted == {"up": 0, "down": 0}
+
+
+# ---- what lies elsewhere
+
+
+class Elsewhere:
+    """A value of another memory: its array is made anew at every look."""
+
+    memory, fixed, handle = "cuda:7", True, None
+
+    def __init__(self):
+        self.looks = 0
+
+    @property
+    def array(self):
+        self.looks += 1
+        return row(self.looks)
+
+
+def test_a_value_of_another_memory_is_read_at_every_run(pair):
+    value = Elsewhere()
+    pair.second.link("b", value)
+    looks = value.looks
+    assert [pair.run()[0, 0] for _ in range(3)] == [2 * (looks + n) for n in (1, 2, 3)]
+
+
+def test_a_host_value_whose_array_changes_is_read_where_it_is(pair):
+    value = HostValue(row(3), fixed=False)
+    pair.second.link("b", value)
+    assert pair.run()[0, 0] == 6
+    value.array = row(5)
+    assert pair.run()[0, 0] == 10
+    value.array = row(5).astype(np.float64)
+    with pytest.raises(InputError, match="got float64"):
+        pair.run()
+
+
+def test_a_fixed_host_value_is_fed_in_place(pair):
+    value = HostValue(row(3))
+    pair.second.link("b", value)
+    value.array[:] = 4
+    assert pair.run()[0, 0] == 8
+
+
+# ---- wrong use
+
+
+def test_what_does_not_fit_is_refused_before_the_gpu_sees_it(machine, pair, load):
+    wide = load(TWICE, graph="wide").bind(2)
+    between = wide.new_outputs()
+    calls = len(machine.gpu.calls)
+    for name, array, message in (
+        ("b", row(1, batch=2), r"graph 'second': the engine is bound to float32 \[1, 3\] for input 'b', got float32 \[2, 3\]"),
+        ("b", row(1).astype(np.float64), "got float64"),
+        ("c", row(1), "no input 'c'; it has: a, b"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            pair.second.feed(name, array)
+    with pytest.raises(InputError, match=r"got float32 \[2, 3\]"):
+        pair.second.link("a", between[0])
+    assert len(machine.gpu.calls) == calls
+    assert pair.run()[0, 0] == 20, "and what was bound before stays bound"
+
+
+def test_an_input_that_was_never_bound_is_said(load):
+    bound = load(PRODUCT).bind()
+    bound.feed("a", row(1))
+    with pytest.raises(InputError, match="graph 'net': input 'b' was neither fed nor linked"):
+        bound.run(bound.new_outputs())
+
+
+@pytest.mark.parametrize("batch", [0, 9])
+def test_a_batch_that_the_engine_was_not_built_for_is_refused(load, batch):
+    with pytest.raises(InputError, match=f"takes a batch of 1 to 8, got {batch}"):
+        load(TWICE).bind(batch)
+
+
+def test_a_graph_whose_first_axis_is_fixed_is_bound_as_it_is(load):
+    content = graph_of(helper.make_node("Neg", ["x"], ["y"]), reads="x", writes="y", batch=2)
+    bound = load(content).bind()
+    outputs = bound.new_outputs()
+    bound.feed("x", row(1, batch=2))
+    bound.run(outputs)
+    assert outputs[0].array.tolist() == row(-1, batch=2).tolist()
+
+
+def test_a_run_writes_only_into_values_of_its_own_binding(pair):
+    for outputs in (pair.last, (HostValue(row(0)), HostValue(row(0)))):
+        with pytest.raises(InputError, match="output 'y' is not one"):
+            pair.first.run((*outputs, *outputs)[:2])
+    assert pair.run()[0, 0] == 20
+
+
+# ---- lifetime
+
+
+def test_what_is_garbage_is_given_back_at_the_next_bind(machine, load):
+    runner = load(TWICE)
+    kept = machine.gpu.leaks()
+    for _ in range(3):
+        bound = runner.bind()
+        outputs = bound.new_outputs()
+        bound.feed("x", row(1))
+        bound.run(outputs)
+        assert outputs[0].array[0, 0] == 2
+        del bound, outputs
+        gc.collect()
+    held = machine.gpu.leaks()
+    assert held["device"] == kept["device"] + 3, "two outputs and an input of the last one"
+    bound = runner.bind()
+    assert bound
+    assert machine.gpu.leaks() == {**kept, "events": kept["events"] + 1}
+
+
+def test_garbage_that_is_still_read_is_waited_for(machine, load):
+    first, second = load(TWICE), load(PRODUCT)
+    chain = Chain(first.bind(), second.bind())
+    chain.first.run(chain.between)
+    chain.second.run(chain.last)
+    last = chain.last
+    del chain
+    gc.collect()
+    again = first.bind()  # the imitation refuses to free what pending work uses
+    assert last[0].array[0, 0] == 20
+    del again
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("pending", [False, True])
+def test_engines_close_in_any_order_while_values_live(machine, load, order, pending):
+    runners = [load(TWICE), load(TWICE), load(PRODUCT)]
+    one, two, last = (runner.bind() for runner in runners)
+    values = [bound.new_outputs() for bound in (one, two, last)]
+    one.feed("x", row(1))
+    two.link("x", values[0][0])
+    last.link("a", values[1][0])
+    last.link("b", values[0][1])
+    for bound, outputs in zip((one, two, last), values, strict=True):
+        bound.run(outputs)
+    if not pending:
+        assert values[2][0].array[0, 0] == -4
+    for index in order:
+        runners[index].close()
+    assert machine.gpu.leaks() == {}
+
+
+def test_a_closed_engine_is_said_by_whoever_needs_it(machine, load):
+    runner, reader = load(TWICE, graph="first"), load(PRODUCT, graph="second")
+    chain = Chain(runner.bind(), reader.bind())
+    assert chain.run()[0, 0] == 20
+    unseen = chain.between[0]
+    runner.close()
+    with pytest.raises(EngineError, match="graph 'first': its engine was closed"):
+        chain.first.run(chain.between)
+    with pytest.raises(
+        EngineError, match="graph 'second' reads what graph 'first' wrote, and that one's engine was closed"
+    ):
+        chain.second.run(chain.last)
+    for use in (
+        lambda: unseen.array,
+        unseen.clear,
+        lambda: unseen.put(row(1)[0]),
+        chain.first.new_outputs,
+        chain.first.wait,
+        runner.bind,
+    ):
+        with pytest.raises(EngineError, match="graph 'first': its engine was closed"):
+            use()
+    assert chain.last[0].array[0, 0] == 20, "what was looked at is on the host"
+    chain.second.feed("a", row(3))
+    chain.second.run(chain.last)
+    assert chain.last[0].array[0, 0] == 30, "the other engine goes on"
+
+
+def test_closing_waits_for_who_is_at_it_in_another_thread(machine, load):
+    machine.rtx.slow_s = 0.0005
+    runner = load(TWICE)
+    failures, started = [], threading.Barrier(4)
+
+    def work():
+        bound = runner.bind()
+        outputs = bound.new_outputs()
+        bound.feed("x", row(1))
+        started.wait()
+        try:
+            while True:
+                bound.run(outputs)
+                assert outputs[0].array[0, 0] == 2
+        except EngineError as error:
+            failures.append(str(error))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    started.wait()
+    runner.close()
+    for thread in threads:
+        thread.join()
+    assert failures == ["graph 'net': its engine was closed"] * 3
+    assert machine.gpu.leaks() == {}
+
+
+def test_threads_with_bindings_of_one_engine_get_their_own_answers(machine, load):
+    machine.rtx.slow_s = 0.0002
+    first, second = load(TWICE), load(PRODUCT)
+    wrong = []
+
+    def work(seed):
+        chain = Chain(first.bind(), second.bind())
+        for turn in range(10):
+            chain.x[:] = seed * 100 + turn
+            if not np.array_equal(chain.run(), chain.expected):
+                wrong.append((seed, turn))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+# ---- failures
+
+
+def everything(chain):
+    """Every call that a bound run makes: looked at, put, cleared, bound anew."""
+    chain.run()
+    chain.between[1].array
+    chain.between[0].put(row(1)[0])
+    chain.last[0].clear()
+    chain.first.wait()
+    chain.second.link("b", chain.between[1])
+    chain.second.feed("b", chain.b)
+    return chain.run()
+
+
+def test_any_call_that_fails_is_told_and_the_next_run_works(machine, load):
+    first, second = load(TWICE), load(PRODUCT)
+
+    def attempt(at):
+        chain = Chain(first.bind(), second.bind())
+        machine.gpu.until_failure = at
+        try:
+            everything(chain)
+            told = ""
+        except EdgeMMError as error:
+            told = str(error)
+        reached = machine.gpu.until_failure is None
+        machine.gpu.until_failure = None
+        chain.x[:] = at
+        np.testing.assert_array_equal(everything(chain), chain.expected)
+        return told, reached
+
+    failed = 0
+    for at in itertools.count():
+        told, reached = attempt(at)
+        if not reached:
+            break
+        assert "error number 999" in told or "a reason of its own" in told
+        failed += 1
+    assert failed > 30
+
+
+def test_any_call_that_fails_while_binding_is_told_and_leaves_nothing(machine, load):
+    first, second = load(TWICE), load(PRODUCT)
+    kept = machine.gpu.leaks()
+    for at in itertools.count():
+        machine.gpu.until_failure = at
+        try:
+            chain = Chain(first.bind(), second.bind())
+        except EdgeMMError:
+            pass
+        else:
+            machine.gpu.until_failure = None
+            break
+        gc.collect()
+    assert at > 10
+    del chain
+    gc.collect()
+    for runner in (first, second):
+        binding = runner.bind()
+        del binding
+    gc.collect()
+    assert machine.gpu.leaks()["device"] == kept["device"]
+    assert machine.gpu.leaks()["pinned"] == kept["pinned"]
+
+
+@pytest.mark.parametrize(
+    "function", ["cudaEventSynchronize", "cudaStreamWaitEvent", "cudaMemcpyAsync", "cudaSetDevice"]
+)
+def test_a_lost_gpu_is_not_touched_again_by_bound_engines(machine, pair, function):
+    pair.run()
+    machine.gpu.fail[function] = 700
+    with pytest.raises(DeviceLostError, match="restart it"):
+        everything(pair)
+    calls = list(machine.gpu.calls)
+    for use in (lambda: pair.first.run(pair.between), pair.first.new_outputs, pair.between[0].clear):
+        with pytest.raises(DeviceLostError, match="restart it"):
+            use()
+    assert machine.gpu.calls == calls
+
+
+def test_work_of_a_failed_run_that_could_not_be_waited_for_is_waited_for_later(machine, pair):
+    pair.run()
+    machine.gpu.fail["execute_async_v3"] = "no"
+    machine.gpu.fail["cudaStreamSynchronize"] = 999
+    with pytest.raises(EngineError, match="no"):
+        pair.first.run(pair.between)  # its copy up is pending, and reads pinned memory
+    pair.x[:] = 5
+    np.testing.assert_array_equal(pair.run(), pair.expected)
