@@ -13,10 +13,11 @@ from edgemm.errors import SpecError
 from edgemm.inputs.kind import InputKind
 from edgemm.model.edge import INPUT, Edge
 from edgemm.modeling.graph_modules import example_inputs
+from edgemm.modeling.state import RESERVED, check_next, hint_of_call, next_name, split_result, state_shapes
 
 Prepare = Callable[..., Any]
 PROOF_BATCH = 3
-_EXTRA = ("presence", "age_ms")
+_OTHER_BATCH = 5  # a state of (layers, batch, hidden) looks right at a batch of as many as there are layers
 
 
 class Whole(nn.Module):
@@ -36,7 +37,6 @@ class Whole(nn.Module):
         super().__init__()
         self.net = net
         self.inputs = dict(inputs)
-        self.state = {name: tuple(shape) for name, shape in state.items()}
         self.prepare: dict[str, Prepare | None] = {
             name: prepare.get(name, kind.prepared) for name, kind in inputs.items()
         }
@@ -46,27 +46,23 @@ class Whole(nn.Module):
             for name, kind in inputs.items()
             if len(kind.tensors) > 1 and all(f"{name}_{spec.name}" in arguments for spec in kind.tensors)
         }
+        listed = f"{type(net).__name__}.forward({', '.join(arguments)})"
+        self.state = state_shapes(state, listed, arguments, (*inputs, *reads_of(inputs)))
         self.by_name = all(name in arguments or name in self._by_tensor for name in inputs)
-        self.extra = (*(name for name in _EXTRA if name in arguments), *self.state)
-        self._check_arguments(arguments)
+        self.extra = (*(name for name in RESERVED if name in arguments), *self.state)
+        self._check_arguments(arguments, listed)
 
-    def _check_arguments(self, arguments: Mapping[str, inspect.Parameter]) -> None:
-        listed = f"{type(self.net).__name__}.forward({', '.join(arguments)})"
-        for name in self.state:
-            if name not in arguments:
-                raise SpecError(f"state: {listed} has no argument '{name}' to be given its last state")
-            if name in self.inputs:
-                raise SpecError(f"state: '{name}' is an input, so it cannot be state too")
-        positional = [a for a in arguments.values() if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
+    def _check_arguments(self, arguments: Mapping[str, inspect.Parameter], listed: str) -> None:
+        positional = [
+            a
+            for a in arguments.values()
+            if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD) and a.name not in self.extra
+        ]
         takes_any = any(a.kind == a.VAR_POSITIONAL for a in arguments.values())
         if not self.by_name and len(positional) < len(self.inputs) and not takes_any:
             raise SpecError(
                 f"{listed} takes fewer arguments than there are inputs ({', '.join(self.inputs)}); name its arguments as the inputs"
             )
-
-    def next_name(self, state: str) -> str:
-        """How the output that carries the next state is called."""
-        return f"{state}_next"
 
     def by_input(self, tensors: Sequence[Tensor]) -> dict[str, tuple[Tensor, ...]]:
         """The first tensors, by input."""
@@ -83,36 +79,41 @@ class Whole(nn.Module):
             return prepare(*raw)
         return raw[0] if len(raw) == 1 else tuple(raw)
 
-    def call(self, prepared: Mapping[str, Any], extra: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Call the network; its outputs by name, then its next state."""
+    def call(self, prepared: Mapping[str, Any], extra: Sequence[Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Call the network; its outputs by name, and its next state by the state's name."""
         keywords: dict[str, Any] = dict(zip(self.extra, extra, strict=True))
         if not self.by_name:
-            return self._named(self.net(*prepared.values(), **keywords))
+            return split_result(self.net(*prepared.values(), **keywords), tuple(self.state))
         for name, value in prepared.items():
             if name in self._by_tensor:
                 tensors = [spec.name for spec in self.inputs[name].tensors]
                 keywords |= {f"{name}_{tensor}": part for tensor, part in zip(tensors, value, strict=True)}
             else:
                 keywords[name] = value
-        return self._named(self.net(**keywords))
+        return split_result(self.net(**keywords), tuple(self.state))
+
+    def named(self, *tensors: Tensor) -> dict[str, Tensor]:
+        """Raw tensors and extras to outputs, then the next state, by the names that they have in a graph."""
+        raw = self.by_input(tensors)
+        prepared = {name: self.prepared(name, parts) for name, parts in raw.items()}
+        outputs, following = self.call(prepared, tensors[sum(map(len, raw.values())) :])
+        return outputs | {next_name(name): tensor for name, tensor in following.items()}
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Raw tensors and extras to outputs and next state."""
-        raw = self.by_input(tensors)
-        prepared = {name: self.prepared(name, parts) for name, parts in raw.items()}
-        return tuple(self.call(prepared, tensors[sum(map(len, raw.values())) :]).values())
+        return tuple(self.named(*tensors).values())
 
-    def extras(self, batch: int) -> tuple[Tensor, ...]:
-        """Everything present, fresh, and some state."""
+    def extras(self, batch: int, seed: int = 0) -> dict[str, Tensor]:
+        """Everything present, fresh, and some state, by the argument's name."""
         count = len(self.inputs)
-        generator = torch.Generator().manual_seed(batch)
+        generator = torch.Generator().manual_seed(seed + batch)
         made = {"presence": torch.ones(batch, count), "age_ms": torch.zeros(batch, count)}
         made |= {name: torch.rand((batch, *shape), generator=generator) for name, shape in self.state.items()}
-        return tuple(made[name] for name in self.extra)
+        return {name: made[name] for name in self.extra}
 
-    def examples(self, seed: int = 0) -> tuple[Tensor, ...]:
+    def examples(self, seed: int = 0, batch: int = PROOF_BATCH) -> tuple[Tensor, ...]:
         """Random raw tensors of all inputs, in order."""
-        return tuple(example_inputs(self.inputs, PROOF_BATCH, seed).values())
+        return tuple(example_inputs(self.inputs, batch, seed).values())
 
     def call_once(self) -> dict[str, Tensor]:
         """Output name -> an example of it, next state included.
@@ -120,49 +121,30 @@ class Whole(nn.Module):
         Raises:
             SpecError: the network cannot be called so, or does not give tensors with the batch axis first.
         """
-        raw = self.by_input(self.examples())
+        if self.state:
+            self._call(_OTHER_BATCH)
+        return self._call(PROOF_BATCH)
+
+    def _call(self, batch: int) -> dict[str, Tensor]:
+        raw = self.by_input(self.examples(batch=batch))
         prepared = {name: self.prepared(name, parts) for name, parts in raw.items()}
         try:
             with torch.no_grad():
-                outputs = self.call(prepared, self.extras(PROOF_BATCH))
+                outputs, following = self.call(prepared, tuple(self.extras(batch).values()))
         except SpecError:
             raise
         except Exception as error:
             shapes = ", ".join(f"{n} {_described(value)}" for n, value in prepared.items())
             raise SpecError(
                 f"{type(self.net).__name__} could not be called with {shapes}: {type(error).__name__}: {error}\n"
-                "  check the inputs' sizes, or give `prepare` to shape them"
+                f"  check the inputs' sizes, or give `prepare` to shape them{hint_of_call(self.net, self.state, batch)}"
             ) from error
+        check_next(self.state, following, batch)
         for name, tensor in outputs.items():
-            if not isinstance(tensor, Tensor) or tensor.dim() == 0 or tensor.shape[0] != PROOF_BATCH:
+            if not isinstance(tensor, Tensor) or tensor.dim() == 0 or tensor.shape[0] != batch:
                 got = list(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
                 raise SpecError(f"output '{name}' must be a tensor with the batch axis first, got {got}")
-        for name, shape in self.state.items():
-            following = tuple(outputs[self.next_name(name)].shape[1:])
-            if following != shape:
-                raise SpecError(
-                    f"state '{name}' is declared as {list(shape)}, but the network returns {list(following)} behind the batch"
-                )
-        return outputs
-
-    def _named(self, result: Any) -> dict[str, Tensor]:
-        """What the network returned, by name: outputs, then the next state."""
-        if isinstance(result, Mapping):
-            missing = [name for name in self.state if name not in result]
-            if missing:
-                raise SpecError(
-                    f"state: the network's dict has no '{missing[0]}'; it has {', '.join(map(str, result))}"
-                )
-            outputs = {str(name): value for name, value in result.items() if name not in self.state}
-            return outputs | {self.next_name(name): result[name] for name in self.state}
-        values = tuple(result) if isinstance(result, (tuple, list)) else (result,)
-        count = len(values) - len(self.state)
-        if count < 1:
-            raise SpecError(
-                f"state: the network must return its outputs, then the next state of {', '.join(self.state)}; it returned {len(values)} tensors"
-            )
-        names = ["answer"] if count == 1 else [f"output_{index}" for index in range(count)]
-        return dict(zip([*names, *map(self.next_name, self.state)], values, strict=True))
+        return outputs | {next_name(name): tensor for name, tensor in following.items()}
 
 
 def reads_of(inputs: Mapping[str, InputKind]) -> dict[str, Edge]:

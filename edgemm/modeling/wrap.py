@@ -17,7 +17,8 @@ from edgemm.inputs.kind import InputKind
 from edgemm.model.edge import Edge
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.model.rules import Policy, Trigger
-from edgemm.modeling.split import split_network
+from edgemm.modeling.split import Split, split_network
+from edgemm.modeling.state import next_name
 from edgemm.modeling.whole import Prepare, Whole, reads_of
 from edgemm.outputs.kind import OutputKind
 from edgemm.tensors import BATCH, TensorSpec
@@ -90,29 +91,35 @@ def wrap(
     parts = {key: net.get_submodule(paths[id(part)]) for key, part in parts.items()}
     whole = Whole(net, inputs, prepare or {}, state or {}).eval()
     examples = whole.call_once()
-    if parts:
-        nodes, modules, reads = split_network(whole, parts)
-    else:
-        nodes, modules, reads = [], {_WHOLE: whole}, reads_of(inputs)
-    last = _last_node(whole, list(modules)[-1], reads, examples, bool(parts))
+    made = split_network(whole, parts) if parts else _unsplit(whole)
+    last = _last_node(whole, made, examples)
     last = replace(last, trigger=Trigger.parse(trigger), policy=Policy.parse(policy))
-    answers = {key: tensor for key, tensor in examples.items() if key not in last.state}
+    answers = {key: tensor for key, tensor in examples.items() if key in last.outputs and key not in last.state}
     read = _outputs(last, answers, labels, outputs)
-    graph = ModelGraph(name or type(net).__name__.lower(), dict(inputs), (*nodes, last), read)
-    states = {last.graph: tuple(TensorSpec(key, "float32", (BATCH, *shape)) for key, shape in whole.state.items())}
-    return WrappedModel(graph, modules, states if whole.state else {})
+    graph = ModelGraph(name or type(net).__name__.lower(), dict(inputs), (*made.nodes, last), read)
+    states = {
+        key: tuple(TensorSpec(state, "float32", (BATCH, *whole.state[state])) for state in names)
+        for key, names in made.states.items()
+        if names
+    }
+    return WrappedModel(graph, made.modules, states)
 
 
-def _last_node(
-    whole: Whole, graph: str, reads: Mapping[str, Edge], examples: Mapping[str, Tensor], parts: bool
-) -> Node:
+def _unsplit(whole: Whole) -> Split:
+    return Split((), {_WHOLE: whole}, reads_of(whole.inputs), {_WHOLE: tuple(whole.state)})
+
+
+def _last_node(whole: Whole, made: Split, examples: Mapping[str, Tensor]) -> Node:
+    """The node that answers: the whole network, or the rest of it."""
+    name = list(made.modules)[-1]
+    elsewhere = {output for node in made.nodes for output in node.state}
     node = Node(
-        graph,
-        graph,
-        reads,
-        tuple(examples),
-        role="fusion" if parts else "node",
-        state={whole.next_name(name): name for name in whole.state},
+        name,
+        name,
+        made.reads,
+        tuple(output for output in examples if output not in elsewhere),
+        role="fusion" if made.nodes else "node",
+        state={next_name(state): state for state in made.states[name]},
     )
     presence, age = ("presence" in whole.extra, "age_ms" in whole.extra)
     if not (presence or age):
