@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgemm.model.graph import ModelGraph, Node
-from edgemm.model.rules import FINISH, Until
+from edgemm.model.rules import FINISH, LATEST, Until
 from edgemm.runtime.cells import NEVER
 from edgemm.runtime.steps import Once, Sources, clear_values
 
@@ -35,13 +35,26 @@ class Loop(Once):
         self._stop = node.outputs.index(trigger.stop)
         self._limit = trigger.limit
         self._finish_first = trigger.on_news == FINISH
+        # under another policy not every change starts it again, and a window's mask and ages move with whoever reads it
+        self._in_place = not self._finish_first and node.policy == LATEST and not self._windows
         self._captured_ns = NEVER
         self._snapshot: dict[str, np.ndarray] = {}
         self.running = False
         self.steps = 0
         self.resumed = 0
-        news = self.rules
-        self.rules = lambda cells, marks: not (self.running and self._finish_first) and news(cells, marks)
+        self._news = self.rules
+        self.rules = lambda cells, marks: not (self.running and self._finish_first) and self._news(cells, marks)
+
+    @property
+    def speaks(self) -> bool:
+        """A start says nothing; that it was cancelled, and that there is no more to come, does."""
+        return not self.running and super().speaks
+
+    def stands(self, now_ns: int) -> bool:
+        """What finishes first answers from what it read at its start, whatever has become of that since."""
+        if self._finish_first and (self.running or self._news(self.cells, self.marks)):
+            return True
+        return super().stands(now_ns)
 
     def run(self, now_ns: int) -> None:
         """Start, or start again with what has changed; the steps come with `resume`."""
@@ -79,8 +92,8 @@ class Loop(Once):
         self.steps = 0
 
     def _bind_reads(self) -> None:
-        """Read in place what restarts the loop when it changes; copy what must stay as it was at the start."""
-        if not self._finish_first:
+        """Read in place what restarts the loop whenever it changes; copy what must stay as it was at the start."""
+        if self._in_place:
             self._bind()
             return
         for name, cell, place in self._links:

@@ -76,6 +76,11 @@ class Live:
         self._loops = tuple(step for step in steps if isinstance(step, Loop))
         self._failing: list[Once] = []
         self._answers = self._answers_of(graph)
+        # an output may still grow while any loop that it is made of runs, however far behind
+        self._growing = [
+            (name, tuple(loop for loop in self._loops if any(loop is s or loop in depends[s] for _, s, _ in reads)))
+            for name, reads in self._answers
+        ]
         self._kinds: dict[str, OutputKind] = {name: output.kind for name, output in graph.outputs.items()}
         self._final = tuple(step for step in steps if step.answers and not step.loops)
         self._rows = [(name, self._row_cell(name)) for name in self.inputs]
@@ -169,7 +174,11 @@ class Live:
         else:
             self._release(loop)
         result = self._run_due(self._after[loop], now_ns, started_ns)
-        return result or (self.answer(now_ns, started_ns) if loop.answers else None)
+        if result is None and loop.answers:
+            result = self.answer(now_ns, started_ns)
+        if not loop.running and loop.due(now_ns):  # news has waited until it was done
+            self.run(loop, now_ns)
+        return result
 
     def start(self, now_ns: int) -> None:
         """Let rates count from `now_ns`, also when no packet has come."""
@@ -217,7 +226,7 @@ class Live:
             else:
                 tensors[name] = read
         if self._loops:
-            partial = tuple(name for name, reads in self._answers if any(step.running for _, step, _ in reads))
+            partial = tuple(name for name, loops in self._growing if any(loop.running for loop in loops))
         rows = [cell.report(at_ns) for _, cell in self._rows]
         timings = (at_ns, started_ns, monotonic_ns())
         self.recent.append(timings)

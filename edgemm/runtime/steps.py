@@ -134,7 +134,7 @@ class Once:
     @property
     def speaks(self) -> bool:
         """Whether a run of it makes a result: once it could answer, silence is worth telling too."""
-        return bool(self.answers) and bool(self.cell.version) and not self.loops
+        return bool(self.answers) and bool(self.cell.version)
 
     def schedule(self, now_ns: int) -> None:
         """Set the first deadline after `now_ns`: whole periods of the clock."""

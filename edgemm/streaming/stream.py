@@ -337,9 +337,7 @@ class Stream:
             return
         if result is not None:
             self._outlet.put(result)
-        if not self._realtime:  # as fast as possible must be reproducible: a loop ends before the next packet comes
-            while self._live.running and not self._mailbox.stopped:
-                self._resume(packet.captured_ns)
+        self._finish_loops(packet.captured_ns)
 
     def _resume(self, now_ns: int) -> None:
         result = self._live.resume(now_ns)
@@ -349,6 +347,13 @@ class Stream:
     def _emit_due(self, now_ns: int) -> None:
         for result in self._live.advance(now_ns):
             self._outlet.put(result)
+            if self._live.running and not self._realtime:
+                self._finish_loops(result.at_ns)
+
+    def _finish_loops(self, at_ns: int) -> None:
+        """As fast as possible must be reproducible: there a loop ends before the next packet or deadline comes."""
+        while not self._realtime and self._live.running and not self._mailbox.stopped:
+            self._resume(at_ns)
 
     def _wait_s(self, end_ns: int | None) -> float | None:
         """How long the model may sleep before a node is due at its rate, or the stream ends."""

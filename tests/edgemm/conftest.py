@@ -15,6 +15,8 @@ from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.model.rules import Policy, Trigger
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
+from edgemm.runtime.schedule import Live
+from edgemm.tensors import TensorSpec
 from edgemm_plugins.inputs.audio import Audio
 from edgemm_plugins.inputs.image import Image
 from edgemm_plugins.inputs.tensor import Tensor
@@ -165,3 +167,109 @@ def one_node(tmp_path):
         {"answer": Output.of("net.answer", Classes(("x", "y", "z")))},
     )
     return write_bundle(tmp_path / "one.edgemm", model, {"net": content})
+
+
+def counter_onnx(last):
+    """said (B, 1) = 100 x + count, count (B, 1) = n + 1, stop (B, 1) = count >= last: fed back, it counts."""
+    return onnx_bytes(
+        [
+            helper.make_node("Add", ["n", "one"], ["count"]),
+            helper.make_node("Mul", ["x", "hundred"], ["much"]),
+            helper.make_node("Add", ["much", "count"], ["said"]),
+            helper.make_node("GreaterOrEqual", ["count", "last"], ["stop"]),
+        ],
+        [("x", TensorProto.FLOAT, [1]), ("n", TensorProto.FLOAT, [1])],
+        [("said", TensorProto.FLOAT, [1]), ("count", TensorProto.FLOAT, [1]), ("stop", TensorProto.BOOL, [1])],
+        [("one", np.float32(1)), ("hundred", np.float32(100)), ("last", np.float32(last))],
+    )
+
+
+class Plain:
+    """A runner in Python that does something before each run, such as waiting or failing: `before(name, feeds)`."""
+
+    def __init__(self, name, inputs, outputs, function, before):
+        self.inputs = tuple(TensorSpec(each, "float32", ("batch", 1)) for each in inputs)
+        self.outputs = tuple(TensorSpec(each, dtype, ("batch", 1)) for each, dtype in outputs.items())
+        self._name, self._function, self._before = name, function, before
+
+    def run(self, feeds):
+        self._before(self._name, {name: float(np.ravel(array)[0]) for name, array in feeds.items()})
+        return self._function(**feeds)
+
+
+class CountingModel:
+    """As much of an open model as a stream needs: an encoder of `a`, a loop that counts on it, and a fast node beside them.
+
+        encoder  y = a            loop  said = 100 y + count, until count is `last`            fast  y = 2 b
+
+    Args:
+        trigger, last, reads: the loop's: until when, what it counts to, the edge that it reads.
+        nodes: further ones, or others of the same name: called with this model, gives name -> (node, runner).
+        outputs: further ones: name -> edge, or "" for one that shall go.
+        before: called with a node's name and what it is fed, before each of its runs.
+    """
+
+    def __init__(
+        self, trigger="until(stop)", last=30, reads="encoder.y", nodes=None, outputs=None, before=lambda name, feeds: None
+    ):  # fmt: skip
+        self.before = before
+        encoder = Node("encoder", "encoder", edges({"x": "input.a"}), ("y",), role="encoder")
+        fast = Node("fast", "fast", edges({"x": "input.b"}), ("y",))
+        made = {
+            "encoder": (encoder, self.plain("encoder", lambda x: [x])),
+            "loop": self.counter("loop", reads, trigger, last),
+            "fast": (fast, self.plain("fast", lambda x: [2 * x])),
+        }
+        made |= nodes(self) if nodes else {}
+        answers = {"story": "loop.said", "fast": "fast.y", **(outputs or {})}
+        self.graph = ModelGraph(
+            "counting",
+            {name: Tensor((1,)) for name in ("a", "b")},
+            tuple(node for node, _ in made.values()),
+            {name: Output.of(edge, Array()) for name, edge in answers.items() if edge},
+        )
+        self.runners = {name: runner for name, (_, runner) in made.items()}
+
+    def plain(self, name, function, **outputs):
+        """A runner for a function of arrays."""
+        inputs = function.__code__.co_varnames[: function.__code__.co_argcount]
+        return Plain(name, inputs, outputs or {"y": "float32"}, function, lambda *words: self.before(*words))
+
+    def counter(self, name, reads, trigger="until(stop)", last=30):
+        """A node that counts, and its runner."""
+        outputs = ("said", "count", "stop")
+        node = Node(
+            name, name, edges({"x": reads}), outputs, state={"count": "n"}, trigger=Trigger.parse(trigger)
+        )  # fmt: skip
+
+        def counted(x, n):
+            return [100 * x + n + 1, n + 1, n + 1 >= last]
+
+        return node, self.plain(name, counted, said="float32", count="float32", stop="bool")
+
+    def live(self, **options):
+        return Live(self.graph, self.runners, **options)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def counting():
+    """Makes models of a loop that counts beside a fast node."""
+    return CountingModel
+
+
+@pytest.fixture
+def counting_bundle(tmp_path):
+    """The same as a bundle, of ONNX graphs."""
+
+    def make(trigger="until(stop)", last=30):
+        model = CountingModel(trigger, last)
+        double = [helper.make_node("Add", ["x", "x"], ["y"])]
+        same = [helper.make_node("Identity", ["x"], ["y"])]
+        ends = [("x", TensorProto.FLOAT, [1])], [("y", TensorProto.FLOAT, [1])]
+        graphs = {"encoder": onnx_bytes(same, *ends), "loop": counter_onnx(last), "fast": onnx_bytes(double, *ends)}
+        return write_bundle(tmp_path / "counting.edgemm", model.graph, graphs)
+
+    return make
