@@ -43,6 +43,7 @@ _LAZY = {
     "TaskEntry": "edgemm.host.entries",
     "Tensor": "edgemm_plugins.inputs.tensor",
     "Text": "edgemm_plugins.inputs.text",
+    "Tokens": "edgemm_plugins.inputs.tokens",
     "Trust": "edgemm.bundle.trust",
     "Values": "edgemm_plugins.outputs.values",
     "build": "edgemm.exporting.build",
@@ -91,6 +92,7 @@ __all__ = [
     "TaskEntry",
     "Tensor",
     "Text",
+    "Tokens",
     "Trust",
     "Values",
     "__version__",
@@ -151,6 +153,7 @@ if TYPE_CHECKING:
     from edgemm_plugins.inputs.motion import Motion
     from edgemm_plugins.inputs.tensor import Tensor
     from edgemm_plugins.inputs.text import Text
+    from edgemm_plugins.inputs.tokens import Tokens
     from edgemm_plugins.outputs.array import Array
     from edgemm_plugins.outputs.boxes import Boxes
     from edgemm_plugins.outputs.classes import Classes

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from edgemm.bundle.manifest import manifest_from_json
+from edgemm.bundle.manifest import FileRecord, manifest_from_json
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import BundleError, UsageError
 
@@ -44,7 +44,7 @@ class Bundle:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{self.path}: {MANIFEST} is not JSON: {error}; {_ADVICE}") from None
-        self.manifest = manifest_from_json(value, MANIFEST)
+        self.manifest = manifest_from_json(value, MANIFEST, self._verified)
 
     def read(self, name: str) -> bytes:
         """The verified content of one file.
@@ -55,6 +55,9 @@ class Bundle:
         record = self.manifest.files.get(name)
         if record is None:
             raise BundleError(f"{self.path}: '{name}' is not among the bundle's files")
+        return self._verified(name, record)
+
+    def _verified(self, name: str, record: FileRecord) -> bytes:
         content = self._read_member(name, record.bytes)
         if len(content) != record.bytes:
             raise BundleError(

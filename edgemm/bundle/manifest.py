@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from edgemm.assets import LIMIT_BYTES, TOTAL_LIMIT_BYTES, Asset, assets_of
 from edgemm.bundle.strict import dataclass_from_json, json_from_dataclass
-from edgemm.bundle.version import FORMAT, READS_FROM, VERSION, WRITTEN_BY, may_have_unknown_keys
+from edgemm.bundle.version import FORMAT, READS_FROM, READS_FROM_WITH_ASSETS, VERSION, WRITTEN_BY, may_have_unknown_keys
 from edgemm.errors import BundleError, UnknownNameError
 from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph, Node, Output
@@ -122,6 +123,12 @@ class Manifest:
         """The nodes and edges."""
         return ModelGraph(self.name, self.inputs, self.nodes, self.outputs)
 
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        """The files that its declarations carry."""
+        kinds = (*self.inputs.values(), *(output.kind for output in self.outputs.values()))
+        return tuple(asset for kind in kinds for asset in assets_of(kind))
+
     def find_variant(self, name: str) -> str:
         """The target key that `name` means: a key itself, or a precision or device that fits only one.
 
@@ -138,16 +145,47 @@ class Manifest:
         raise UnknownNameError("variant", name, self.variants)
 
 
-def manifest_from_json(value: Any, where: str) -> Manifest:
+def manifest_from_json(value: Any, where: str, read: Callable[[str, FileRecord], bytes] | None = None) -> Manifest:
     """Read a manifest.
+
+    Args:
+        value: parsed JSON.
+        where: what messages begin with.
+        read: the verified content of a file that the manifest lists, for declarations that carry one.
 
     Raises:
         BundleError: it is not one that this EdgeMM reads, or something in it does not fit; the message names the place.
     """
-    return dataclass_from_json(Manifest, value, where, ignore_unknown=may_have_unknown_keys(value))
+    lenient = may_have_unknown_keys(value)
+    files = None if read is None else _Carried(value.get("files"), where, read, lenient)
+    return dataclass_from_json(Manifest, value, where, ignore_unknown=lenient, files=files)
+
+
+class _Carried:
+    """The files that declarations name: of those that the manifest lists, each read once, and not more than a bundle may make anyone read."""
+
+    def __init__(self, listed: Any, where: str, read: Callable[[str, FileRecord], bytes], lenient: bool) -> None:
+        self._listed = listed if isinstance(listed, dict) else {}
+        self._where, self._read, self._lenient = where, read, lenient
+        self._found: dict[str, bytes] = {}
+
+    def __call__(self, name: str) -> bytes:
+        if name not in self._found:
+            if name not in self._listed:
+                raise BundleError(f"{self._where}: a declaration names '{name:.200}', which is not among its files")
+            place = f"{self._where}.files.{name}"
+            record = dataclass_from_json(FileRecord, self._listed[name], place, ignore_unknown=self._lenient)
+            together = record.bytes + sum(map(len, self._found.values()))
+            if record.bytes > LIMIT_BYTES or together > TOTAL_LIMIT_BYTES:
+                raise BundleError(
+                    f"{place}: has {record.bytes} bytes; what declarations carry may have {LIMIT_BYTES} each and {TOTAL_LIMIT_BYTES} together"
+                )
+            self._found[name] = self._read(name, record)
+        return self._found[name]
 
 
 def json_from_manifest(manifest: Manifest) -> Any:
     """The inverse, in the form of this EdgeMM, whichever one the manifest was read from."""
-    stamped = replace(manifest, format=FORMAT, version=VERSION, reads_from=READS_FROM, written_by=WRITTEN_BY)
+    reads_from = READS_FROM_WITH_ASSETS if manifest.assets else READS_FROM
+    stamped = replace(manifest, format=FORMAT, version=VERSION, reads_from=reads_from, written_by=WRITTEN_BY)
     return json_from_dataclass(stamped)

@@ -10,8 +10,9 @@ import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
+from edgemm.assets import Files
 from edgemm.errors import BundleError, EdgeMMError, SpecError, UnknownNameError
 from edgemm.host.declarations import INPUTS, OUTPUTS, declaration_from_table, table_from_declaration
 from edgemm.host.named import Provider, provider_of
@@ -25,7 +26,16 @@ _WRITTEN_AS_TEXT = (Edge, Trigger, Policy)
 _ROLES = {InputKind: INPUTS, OutputKind: OUTPUTS}
 
 
-def dataclass_from_json(kind: type[T], value: Any, where: str, *, ignore_unknown: bool = False) -> T:
+class _Reading(NamedTuple):
+    """How a file is read: whether unknown keys are overlooked, and where the files are that declarations name."""
+
+    lenient: bool
+    files: Files | None
+
+
+def dataclass_from_json(
+    kind: type[T], value: Any, where: str, *, ignore_unknown: bool = False, files: Files | None = None
+) -> T:
     """Read `value` as the dataclass `kind`.
 
     Args:
@@ -33,21 +43,26 @@ def dataclass_from_json(kind: type[T], value: Any, where: str, *, ignore_unknown
         value: parsed JSON.
         where: what messages begin with.
         ignore_unknown: overlook keys that are not known, at any depth, instead of refusing them.
+        files: reads the files that declarations of inputs and outputs name.
 
     Raises:
         BundleError: naming the path within the file of what does not fit.
     """
+    return _read_dataclass(kind, value, where, _Reading(ignore_unknown, files))
+
+
+def _read_dataclass(kind: type[T], value: Any, where: str, how: _Reading) -> T:
     if not isinstance(value, dict):
         raise BundleError(f"{where}: expected an object, got {_name(value)}")
     known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(value) - set(known))
-    if unknown and not ignore_unknown:
+    if unknown and not how.lenient:
         raise BundleError(f"{where}: unknown key '{unknown[0]}'; was it written by a newer EdgeMM?")
     hints = _hints(kind)  # type: ignore[arg-type]
     arguments = {}
     for name, item in known.items():
         if name in value:
-            arguments[name] = _read(hints[name], value[name], f"{where}.{name}", ignore_unknown)
+            arguments[name] = _read(hints[name], value[name], f"{where}.{name}", how)
         elif item.default is MISSING and item.default_factory is MISSING:
             raise BundleError(f"{where}: '{name}' is missing")
     try:
@@ -79,7 +94,7 @@ def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _read(hint: Any, value: Any, where: str, lenient: bool) -> Any:
+def _read(hint: Any, value: Any, where: str, how: _Reading) -> Any:
     if hint is Any or type(value) is hint:  # most of a manifest: texts and numbers
         return value
     origin = get_origin(hint)
@@ -89,27 +104,27 @@ def _read(hint: Any, value: Any, where: str, lenient: bool) -> Any:
         except EdgeMMError as error:
             raise BundleError(str(error)) from None
     if hint in _ROLES:
-        return _read_declaration(_ROLES[hint], value, where, lenient)
+        return _read_declaration(_ROLES[hint], value, where, how)
     if origin in (Union, types.UnionType):
-        return _read_union(hint, value, where, lenient)
+        return _read_union(hint, value, where, how)
     if origin is tuple:
         item = get_args(hint)[0]
         if not isinstance(value, list):
             raise BundleError(f"{where}: expected a list, got {_name(value)}")
-        return tuple(_read(item, part, f"{where}[{index}]", lenient) for index, part in enumerate(value))
+        return tuple(_read(item, part, f"{where}[{index}]", how) for index, part in enumerate(value))
     if origin is not None:  # Mapping[str, X]
         item = get_args(hint)[1]
         if not isinstance(value, dict):
             raise BundleError(f"{where}: expected an object, got {_name(value)}")
-        return {key: _read(item, part, f"{where}.{key}", lenient) for key, part in value.items()}
+        return {key: _read(item, part, f"{where}.{key}", how) for key, part in value.items()}
     if isinstance(hint, type) and is_dataclass(hint):
-        return dataclass_from_json(hint, value, where, ignore_unknown=lenient)
+        return _read_dataclass(hint, value, where, how)
     if hint is float and type(value) is int:
         return float(value)
     raise BundleError(f"{where}: expected {hint.__name__}, got {_name(value)}")
 
 
-def _read_declaration(role: str, value: Any, where: str, lenient: bool) -> Any:
+def _read_declaration(role: str, value: Any, where: str, how: _Reading) -> Any:
     """An input's or output's; `from` says who brings its kind where that is not us."""
     if not isinstance(value, dict):
         raise BundleError(f"{where}: expected an object, got {_name(value)}")
@@ -118,14 +133,13 @@ def _read_declaration(role: str, value: Any, where: str, lenient: bool) -> Any:
     if provider is not None and not (isinstance(provider, list) and [type(part) for part in provider] == [str, str]):
         raise BundleError(f"{where}.from: expected [distribution, plugin], got {_name(provider)}")
     try:
-        return declaration_from_table(
-            role, table, where, Provider(*provider) if provider else None, ignore_unknown=lenient
-        )
+        brought_by = Provider(*provider) if provider else None
+        return declaration_from_table(role, table, where, brought_by, ignore_unknown=how.lenient, files=how.files)
     except (SpecError, UnknownNameError) as error:
         raise BundleError(str(error)) from None
 
 
-def _read_union(hint: Any, value: Any, where: str, lenient: bool) -> Any:
+def _read_union(hint: Any, value: Any, where: str, how: _Reading) -> Any:
     """`X | None`, and `int | str` as in shapes."""
     options = get_args(hint)
     if value is None and type(None) in options:
@@ -134,7 +148,7 @@ def _read_union(hint: Any, value: Any, where: str, lenient: bool) -> Any:
         return value
     rest = [option for option in options if option is not type(None)]
     if len(rest) == 1:
-        return _read(rest[0], value, where, lenient)
+        return _read(rest[0], value, where, how)
     raise BundleError(f"{where}: expected {' or '.join(o.__name__ for o in rest)}, got {_name(value)}")
 
 

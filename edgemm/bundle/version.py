@@ -15,8 +15,9 @@ from edgemm.errors import BundleError
 from edgemm.version import __version__
 
 FORMAT = "edgemm-bundle"
-VERSION = 2  # of what this EdgeMM writes: grows with every change of the manifest
+VERSION = 3  # of what this EdgeMM writes: grows with every change of the manifest
 READS_FROM = 2  # what a reader must be to understand that: grows when an older one would misread it, not when it may overlook what is new
+READS_FROM_WITH_ASSETS = 3  # where declarations carry files: version 2 would take a file's name for its content
 OLDEST = 2  # that this EdgeMM still reads: version 1 had three modalities and no kinds
 WRITTEN_BY = f"edgemm {__version__}"
 

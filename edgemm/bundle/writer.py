@@ -11,7 +11,8 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 
 from edgemm.bundle.files import DIGEST, MANIFEST
@@ -84,9 +85,13 @@ class BundleWriter:
         return digest
 
     def seal(self, manifest_from_files: Callable[[dict[str, FileRecord]], Manifest]) -> str:
-        """Hash everything and write the manifest; returns the bundle's id. `sealed` can be opened then, and nothing may be added."""
+        """Hash everything and write the manifest, and the files that its declarations carry; returns the bundle's id.
+
+        `sealed` can be opened then, and nothing may be added.
+        """
         with _disk_errors(self.target):
-            text = json.dumps(json_from_manifest(manifest_from_files(self.records())), indent=1) + "\n"
+            manifest = self._with_assets(manifest_from_files(self.records()))
+            text = json.dumps(json_from_manifest(manifest), indent=1) + "\n"
             digest = hashlib.sha256(text.encode()).hexdigest()
             self.add(MANIFEST, text)
             self.add(DIGEST, f"{digest}  {MANIFEST}\n")
@@ -94,6 +99,14 @@ class BundleWriter:
             if self.zipped:
                 _zip(self.folder, self._aside_zip)
         return digest
+
+    def _with_assets(self, manifest: Manifest) -> Manifest:
+        missing = {asset.path: asset.content for asset in manifest.assets if asset.path not in manifest.files}
+        added = {name: _record(self.folder / self.add(name, content)) for name, content in missing.items()}
+        if not added:
+            return manifest
+        ordered = sorted({**manifest.files, **added}.items(), key=lambda item: PurePosixPath(item[0]))  # as `records`
+        return replace(manifest, files=dict(ordered))
 
     @property
     def sealed(self) -> Path:

@@ -1,14 +1,17 @@
 """Declarations of inputs and outputs as tables, and back: what a model.toml and a manifest carry.
 
-A table names its kind; every other key is a field of that kind's dataclass. It knows nothing of what the kinds mean.
+A table names its kind; every other key is a field of that kind's dataclass. A field that holds a file is written as the file's name. It knows
+nothing of what the kinds mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import PurePath
 from typing import Any, TypeVar
 
+from edgemm.assets import Asset, Files
 from edgemm.errors import SpecError
 from edgemm.host.named import Provider, class_of_kind
 
@@ -17,7 +20,13 @@ INPUTS, OUTPUTS = "input", "output"
 
 
 def declaration_from_table(
-    role: str, table: Mapping[str, Any], where: str, provider: Provider | None = None, *, ignore_unknown: bool = False
+    role: str,
+    table: Mapping[str, Any],
+    where: str,
+    provider: Provider | None = None,
+    *,
+    ignore_unknown: bool = False,
+    files: Files | None = None,
 ) -> Any:
     """Make a declaration of an input or output from a table such as `[inputs.NAME]` of a model.toml.
 
@@ -25,6 +34,7 @@ def declaration_from_table(
         role: `input` or `output`.
         provider: who brings the kind, where that is known: then nothing else is loaded.
         ignore_unknown: overlook keys that the kind does not have, instead of refusing them.
+        files: reads the files that the table names; without it, a table that names one is refused.
 
     Raises:
         SpecError: the kind is missing, a key unknown or a value wrong; the message names the key.
@@ -43,20 +53,42 @@ def declaration_from_table(
     has = f"{article} {kind} {role} has: {', '.join(known) or 'no keys'}"
     if unknown and not ignore_unknown:
         raise SpecError(f"{where}: unknown key '{unknown[0]}'; {has}", path=(unknown[0],))
+    given = {key: _frozen(value) for key, value in options.items() if key in known}
     try:
-        return made(**{key: _frozen(value) for key, value in options.items() if key in known})
+        return made(**{**given, **_assets(made, given, files)})
     except TypeError as error:
         raise SpecError(f"{where}: {error}; {has}") from None
     except SpecError as error:
-        raise SpecError(f"{where}: {error}") from None
+        raise SpecError(f"{where}: {error}", error.path) from None
 
 
 def table_from_declaration(declaration: Any) -> dict[str, Any]:
     """The inverse, ready for JSON and TOML."""
     table = {"kind": declaration.kind}
     for item in fields(declaration):
-        table[item.name] = _plain(getattr(declaration, item.name))
+        value = getattr(declaration, item.name)
+        table[item.name] = value.path if isinstance(value, Asset) else _plain(value)
     return table
+
+
+def _assets(made: Any, given: Mapping[str, Any], files: Files | None) -> dict[str, Asset]:
+    """The fields that hold files, in place of their names: a kind never gets a path that it would open itself."""
+    found = {}
+    for key in made.assets:
+        if given.get(key) is None:  # left out, where a kind can do without
+            continue
+        name = given[key]
+        if not isinstance(name, str) or not name:
+            raise SpecError(f"{key}: expected the name of a file, got {name!r:.40}", (key,))
+        if files is None:
+            raise SpecError(
+                f"{key}: there is no folder to look for the file '{name}' in; give the model.toml as a file", (key,)
+            )
+        try:
+            found[key] = Asset(PurePath(name).name, files(name))
+        except SpecError as error:
+            raise SpecError(f"{key}: {error}", (key,)) from None
+    return found
 
 
 def _frozen(value: Any) -> Any:

@@ -24,6 +24,7 @@ INDEX = {
     ("input", "motion"): "edgemm_plugins.inputs.motion:Motion",
     ("input", "tensor"): "edgemm_plugins.inputs.tensor:Tensor",
     ("input", "text"): "edgemm_plugins.inputs.text:Text",
+    ("input", "tokens"): "edgemm_plugins.inputs.tokens:Tokens",
     ("output", "array"): "edgemm_plugins.outputs.array:Array",
     ("output", "boxes"): "edgemm_plugins.outputs.boxes:Boxes",
     ("output", "classes"): "edgemm_plugins.outputs.classes:Classes",

@@ -29,9 +29,11 @@ class InputKind:
         modality: what sources must deliver for it, and what encoders say that they encode; the kind's name if it says nothing else.
         trigger: when a node that encodes it runs, unless the model says otherwise: `arrival` or `change`.
         live_packets: how many values of a live source wait for the model before the oldest is dropped.
+        assets: names of the fields that hold a file (`edgemm.assets`), which travels inside the bundle.
     """
 
     kind: ClassVar[str] = ""
+    assets: ClassVar[tuple[str, ...]] = ()
     trigger: ClassVar[str] = "arrival"
     live_packets: ClassVar[int] = 8
 

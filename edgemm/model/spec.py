@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edgemm.assets import Files, files_beside
 from edgemm.errors import SpecError
 from edgemm.host.declarations import INPUTS, OUTPUTS, declaration_from_table
 from edgemm.inputs.kind import InputKind
@@ -105,6 +106,7 @@ class ModelSpec(BaseModel):
     heads: dict[str, Component] = Field(min_length=1)
     training: TrainingTable | None = None
     text: str = Field("", exclude=True)
+    files: Files | None = Field(None, exclude=True)  # reads the files that inputs and outputs name
 
     @property
     def input_specs(self) -> dict[str, InputKind]:
@@ -112,7 +114,7 @@ class ModelSpec(BaseModel):
         specs: dict[str, InputKind] = {}
         for name, table in self.inputs.items():
             with _under("inputs", name):
-                specs[name] = declaration_from_table(INPUTS, table, f"inputs.{name}")
+                specs[name] = declaration_from_table(INPUTS, table, f"inputs.{name}", files=self.files)
         return specs
 
     @property
@@ -131,11 +133,14 @@ def spec_from_file(path: str | Path) -> ModelSpec:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"cannot read the model specification '{path}': {error}") from None
-    return spec_from_text(text, str(path))
+    return spec_from_text(text, str(path), files_beside(Path(path).parent))
 
 
-def spec_from_text(text: str, where: str = "model.toml") -> ModelSpec:
+def spec_from_text(text: str, where: str = "model.toml", files: Files | None = None) -> ModelSpec:
     """Read the content of a model.toml.
+
+    Args:
+        files: reads the files that its inputs and outputs name.
 
     Raises:
         SpecError: naming the key, and the line where it can be told.
@@ -145,7 +150,7 @@ def spec_from_text(text: str, where: str = "model.toml") -> ModelSpec:
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{where}: not valid TOML: {error}") from None
     try:
-        spec = ModelSpec(**table, text=text)
+        spec = ModelSpec(**table, text=text, files=files)
     except ValidationError as error:
         raise SpecError(describe_validation(error, where, text)) from None
     except TypeError as error:
@@ -225,8 +230,16 @@ def graph_from_spec(spec: ModelSpec) -> ModelGraph:
         trigger=trigger,
         policy=policy,
     )
-    outputs = {name: _output(name, head) for name, head in spec.heads.items()}
+    outputs = {name: _output(name, head, spec.files) for name, head in spec.heads.items()}
     return ModelGraph(spec.model.name, inputs, (*nodes, fusion), outputs)
+
+
+def files_of_spec(spec: ModelSpec) -> dict[str, bytes]:
+    """Every file that a spec's inputs and outputs carry, by the name that the spec has for it."""
+    graph = graph_from_spec(spec)
+    declared: list[tuple[Any, dict[str, Any]]] = [(graph.inputs[name], table) for name, table in spec.inputs.items()]
+    declared += [(graph.outputs[name].kind, head.output) for name, head in spec.heads.items()]
+    return {table[key]: getattr(kind, key).content for kind, table in declared for key in kind.assets if key in table}
 
 
 def options_of(
@@ -283,12 +296,13 @@ def _free_node(table: NodeTable, inputs: dict[str, InputKind]) -> Node:
     return _node(table.name, table.share or table.name, table.reads, table.run, when, "node")
 
 
-def _output(name: str, head: Component) -> Output:
+def _output(name: str, head: Component, files: Files | None) -> Output:
     """How a head's tensor is read: as it says itself, as classes where it has labels, else as numbers."""
     labels = head.options.get("labels")
     table = head.output or ({"kind": "classes", "labels": labels} if labels else {"kind": "array"})
     with _under("heads", name, "output"):
-        return Output.of(f"fusion.{name}", declaration_from_table(OUTPUTS, table, f"heads.{name}.output"))
+        kind = declaration_from_table(OUTPUTS, table, f"heads.{name}.output", files=files)
+        return Output.of(f"fusion.{name}", kind)
 
 
 def _node(name: str, graph: str, reads: dict[str, str], run: Run, when: str, *path: str) -> Node:

@@ -1,24 +1,28 @@
-"""Checkpoints: one safetensors file that holds the weights and the model.toml they belong to. Never pickle."""
+"""Checkpoints: one safetensors file that holds the weights, the model.toml they belong to and the files that it names. Never pickle."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from edgemm.assets import Files
 from edgemm.errors import CheckpointError
 from edgemm.host.plugin_host import PluginHost
-from edgemm.model.spec import ModelSpec, spec_from_text
+from edgemm.model.spec import ModelSpec, files_of_spec, spec_from_text
 from edgemm.modeling.compose import ComposedModel, compose
 
 FILE_NAME = "model.safetensors"
 _FORMAT = "edgemm-checkpoint-1"
+_FILE = "edgemm.file:"  # in front of a name in the model.toml: its file, as a tensor of bytes
 
 
 def save(model: ComposedModel, path: str | Path, about: dict[str, Any] | None = None) -> Path:
@@ -29,6 +33,8 @@ def save(model: ComposedModel, path: str | Path, about: dict[str, Any] | None = 
     """
     target = checkpoint_path(path) if Path(path).is_dir() else Path(path)
     weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    for name, content in files_of_spec(model.spec).items():
+        weights[f"{_FILE}{name}"] = torch.from_numpy(np.frombuffer(content, np.uint8).copy())
     metadata = {"format": _FORMAT, "spec": model.spec.text, "about": json.dumps(about or {})}
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
@@ -59,17 +65,21 @@ def load(path: str | Path, *, host: PluginHost | None = None, spec: ModelSpec | 
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"cannot read the checkpoint '{path}': {error}; a checkpoint is the .safetensors file that 'edgemm train' writes"
         ) from None
+    files = {
+        name.removeprefix(_FILE): tensor.numpy().tobytes() for name, tensor in tensors.items() if name.startswith(_FILE)
+    }
+    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_FILE)}
     if spec is None:
         if metadata.get("format") != _FORMAT:
             raise CheckpointError(
                 f"'{path}' holds weights but no EdgeMM model specification; load it into your own nn.Module and use edgemm.wrap"
             )
-        spec = spec_from_text(metadata["spec"], f"the specification in {path}")
+        spec = spec_from_text(metadata["spec"], f"the specification in {path}", _files(path, files))
     model = compose(spec, host)
     _check_fit(model, weights, path)
     model.load_state_dict({name: weights[name].to(tensor.dtype) for name, tensor in model.state_dict().items()})
@@ -87,6 +97,17 @@ def checkpoint_path(path: str | Path) -> Path:
     """The file itself, or the checkpoint inside a folder."""
     path = Path(path)
     return path / FILE_NAME if path.is_dir() else path
+
+
+def _files(path: Path, held: Mapping[str, bytes]) -> Files:
+    """The files in a checkpoint, and no others: what came from elsewhere must not name files of this machine."""
+
+    def read(name: str) -> bytes:
+        if name not in held:
+            raise CheckpointError(f"the checkpoint '{path}' lacks the file '{name}' that its specification names")
+        return held[name]
+
+    return read
 
 
 def _check_fit(model: ComposedModel, weights: dict[str, torch.Tensor], path: Path) -> None:

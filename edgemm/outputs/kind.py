@@ -20,9 +20,11 @@ class OutputKind:
 
     Attributes:
         kind: the name that it is registered under.
+        assets: names of the fields that hold a file (`edgemm.assets`), which travels inside the bundle.
     """
 
     kind: ClassVar[str] = ""
+    assets: ClassVar[tuple[str, ...]] = ()
 
     @property
     def tensors(self) -> tuple[str, ...]:

@@ -100,6 +100,7 @@ def test_nothing_on_disk_is_a_pickle():
 def test_the_plugin_host_names_nothing_of_the_rooms_above_it():
     below = (
         "edgemm.host",
+        "edgemm.assets",
         "edgemm.errors",
         "edgemm.tensors",
         "edgemm.uris",

@@ -42,6 +42,7 @@ NAMES = [
     "TaskEntry",
     "Tensor",
     "Text",
+    "Tokens",
     "Trust",
     "Values",
     "__version__",
