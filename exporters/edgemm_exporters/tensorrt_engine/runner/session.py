@@ -193,7 +193,8 @@ class EngineSession:
         try:
             call()
         except Exception as error:  # bindings raise what they like
-            _log.warning("graph '%s': %s", self.graph, error)
+            # not the error itself: whoever keeps the record would keep all that its traceback refers to
+            _log.warning("graph '%s': %s", self.graph, str(error))
             return False
         return True
 
@@ -219,14 +220,15 @@ class EngineSession:
         self.stream = None
 
     def _give_back(self, holding: Holding) -> None:
+        """What cannot be given back is kept until `close`, which tries again."""
         device = self.device
         for mark in holding.marks:
             mark.pending = False
-            self._marks.remove(mark)
-            self.attempt(lambda mark=mark: device.destroy_event(mark.event))  # type: ignore[misc]
+            if self.attempt(lambda mark=mark: device.destroy_event(mark.event)):  # type: ignore[misc]
+                self._marks.remove(mark)
         for memory in holding.blocks:
-            del self._memory[memory.address]
-            self.attempt(lambda memory=memory: device.free(memory))  # type: ignore[misc]
+            if self.attempt(lambda memory=memory: device.free(memory)):  # type: ignore[misc]
+                del self._memory[memory.address]
 
 
 class _Turn:
