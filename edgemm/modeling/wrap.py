@@ -97,12 +97,15 @@ def wrap(
     answers = {key: tensor for key, tensor in examples.items() if key in last.outputs and key not in last.state}
     read = _outputs(last, answers, labels, outputs)
     graph = ModelGraph(name or type(net).__name__.lower(), dict(inputs), (*made.nodes, last), read)
-    states = {
-        key: tuple(TensorSpec(state, "float32", (BATCH, *whole.state[state])) for state in names)
-        for key, names in made.states.items()
+    return WrappedModel(graph, made.modules, _state_specs(whole, made))
+
+
+def _state_specs(whole: Whole, made: Split) -> dict[str, tuple[TensorSpec, ...]]:
+    return {
+        graph: tuple(TensorSpec(name, "float32", (BATCH, *whole.state[name])) for name in names)
+        for graph, names in made.states.items()
         if names
     }
-    return WrappedModel(graph, made.modules, states)
 
 
 def _unsplit(whole: Whole) -> Split:
@@ -112,7 +115,7 @@ def _unsplit(whole: Whole) -> Split:
 def _last_node(whole: Whole, made: Split, examples: Mapping[str, Tensor]) -> Node:
     """The node that answers: the whole network, or the rest of it."""
     name = list(made.modules)[-1]
-    elsewhere = {output for node in made.nodes for output in node.state}
+    elsewhere = {next_name(state) for state in whole.state if state not in made.states[name]}
     node = Node(
         name,
         name,
