@@ -4,7 +4,8 @@
 
 A node is compared on the same inputs that the FP32 chain gives it; the fused answer is compared through the whole chain, so that
 errors may add up. Where the model remembers, rows are moments in order of time: a node's own state is then its own on each side, fed back
-from moment to moment, so that an error that grows with time is seen, too. Quantized graphs meant for a GPU run unoptimised here, because this CPU's INT8 kernels would add errors of their own.
+from moment to moment, so that an error that grows with time is seen, too. Quantized graphs meant for a GPU run unoptimised here, because
+this CPU's INT8 kernels would add errors of their own.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def _unsplit(whole: Whole) -> Split:
 def _last_node(whole: Whole, made: Split, examples: Mapping[str, Tensor]) -> Node:
     """The node that answers: the whole network, or the rest of it."""
     name = list(made.modules)[-1]
-    elsewhere = {output for node in made.nodes for output in node.state}
+    elsewhere = {next_name(state) for state in whole.state if state not in made.states[name]}
     node = Node(
         name,
         name,

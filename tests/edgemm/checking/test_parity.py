@@ -12,7 +12,7 @@ from edgemm.checking.parity import Parity, compare, compare_nodes, compare_outpu
 from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.model.precision import FP32, PRECISIONS, Gate
-from edgemm.runtime.single_pass import SinglePass
+from edgemm.runtime.rollout import rollout
 from edgemm.tensors import TensorSpec
 
 GATE = Gate(cosine=0.9, agreement=0.8, relative=0.1)
@@ -155,7 +155,7 @@ ROWS = {"x": np.array([[1, 2], [3, 4]], np.float32)}
 
 def test_a_node_is_compared_on_what_the_reference_feeds_it():
     graph, runners = pass_of(2)
-    reference = SinglePass(graph, runners, ROWS)
+    reference = rollout(graph, runners, ROWS)
     found = compare_nodes(graph, reference, {"one": Times(3), "two": Times(2)})
     assert {name: parity.max_abs for name, parity in found.items()} == {"first": 4, "second": 0}
     assert list(compare_nodes(graph, reference, {"two": Times(2)}, "two")) == ["second"]
@@ -164,5 +164,5 @@ def test_a_node_is_compared_on_what_the_reference_feeds_it():
 
 def test_the_answer_is_compared_through_the_whole_chain():
     graph, runners = pass_of(2)
-    found = compare_outputs(graph, SinglePass(graph, runners, ROWS), pass_of(3)[1], ROWS)
+    found = compare_outputs(graph, rollout(graph, runners, ROWS), pass_of(3)[1], ROWS)
     assert {name: parity.max_abs for name, parity in found.items()} == {"answer": 8}
