@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from typing import Any
 from cosmic_ray.ast import get_ast_from_path
 from cosmic_ray.commands.init import init
 from cosmic_ray.mutating import mutate_and_test
+from cosmic_ray.plugins import operator_names
 from cosmic_ray.testing import run_tests
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkResult
@@ -69,6 +70,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-diffs", action="store_true", help="list survivors without their diff")
     args = parser.parse_args(words)
     register()
+    unknown = set(config["operators"]["use"]) - set(operator_names())
+    if unknown:
+        raise SystemExit(f"rooms.toml: cosmic-ray has no operators {', '.join(sorted(unknown))}")
     rooms = [_room(name, config["room"]) for name in args.rooms or config["room"]]
     if not args.report:
         _copy_tree()
@@ -153,8 +157,8 @@ def _prepare(database: WorkDB, path: Path, config: dict[str, Any], tests: str) -
     """Make the mutants of a file that is new or changed; forget survivors when the tests changed."""
     note = Path(database.name()).with_suffix(".digests")
     known = note.read_text().split() if note.exists() else ["", ""]
-    operators = Path(__file__).parent.glob("*.*")
-    source = _digest([ROOT / path, *operators])
+    here = Path(__file__).parent
+    source = _digest([ROOT / path, here / "operators.py", here / "places.py"], ",".join(config["operators"]["use"]))
     if known[0] != source or not database.num_work_items:
         init([path], database, {})
         tree = get_ast_from_path(path)
@@ -184,8 +188,8 @@ def _try_all(database: WorkDB, path: Path, command: str, timeout_s: float) -> No
         print(f"{path}:{mutation.start_pos[0]} {count}/{len(waiting)} {verdict} {mutation.operator_name}", flush=True)
 
 
-def _digest(paths: Iterator[Path] | Sequence[Path]) -> str:
-    sha = hashlib.sha256()
+def _digest(paths: Iterable[Path], more: str = "") -> str:
+    sha = hashlib.sha256(more.encode())
     for path in sorted(paths):
         sha.update(path.read_bytes())
     return sha.hexdigest()
