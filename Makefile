@@ -45,7 +45,9 @@ fix: .venv/.test  ## let ruff repair and format what it can
 	$(BIN)/ruff format .
 
 bench: .venv/.test  ## run the benchmarks, each measured beside what it is compared with
-	@set -e; for file in tests/benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
+	@broken=; for file in tests/benchmarks/bench_*.py; do \
+	  echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || broken="$$broken $$file"; done; \
+	test -z "$$broken" || { echo "broken:$$broken"; exit 1; }
 
 data: .venv/.test  ## prepare the reference model's training data
 	$(BIN)/python -m edgemm_digit_desk.prepare $(ARGS)

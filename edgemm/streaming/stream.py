@@ -337,7 +337,8 @@ class Stream:
             return
         if result is not None:
             self._outlet.put(result)
-        self._finish_loops(packet.captured_ns)
+        if not self._realtime:
+            self._finish_loops(packet.captured_ns)
 
     def _resume(self, now_ns: int) -> None:
         result = self._live.resume(now_ns)
@@ -352,7 +353,7 @@ class Stream:
 
     def _finish_loops(self, at_ns: int) -> None:
         """As fast as possible must be reproducible: there a loop ends before the next packet or deadline comes."""
-        while not self._realtime and self._live.running and not self._mailbox.stopped:
+        while self._live.running and not self._mailbox.stopped:
             self._resume(at_ns)
 
     def _wait_s(self, end_ns: int | None) -> float | None:

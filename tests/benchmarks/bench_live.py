@@ -15,7 +15,6 @@ Results are owned by the caller in all three. Given a bundle, the same is told o
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -24,109 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime as ort
-from onnx import TensorProto, helper
+from reporting import finish, heading
+from tiny import NAMES, WIDTH, write_tiny
 
 import edgemm
-from edgemm.bundle.manifest import GraphRecord, Manifest, Variant
-from edgemm.bundle.writer import BundleWriter
-from edgemm.machine.facts import machine_facts
-from edgemm.model.edge import edges
-from edgemm.model.graph import ModelGraph, Node, Output
-from edgemm.model.rules import Barrier
-from edgemm.runners.onnxruntime import OnnxRuntimeRunner
-from edgemm_plugins.inputs.image import Image
-from edgemm_plugins.inputs.tensor import Tensor
-from edgemm_plugins.outputs.array import Array
 
-NAMES = ("image", "audio", "text")
-INPUTS = {"image": Image(480, 640), "audio": Tensor((16000,), modality="sound"), "text": Tensor((32,), "int32", "ids")}
-TYPES = {"image": TensorProto.UINT8, "audio": TensorProto.FLOAT, "text": TensorProto.INT32}
-WIDTH = 16
 PER_ROUND = 100
 PAUSE_S = 0.005
 PROMISE_US = 30.0
-
-
-def encoder_onnx(dtype: int, shape: tuple[int, ...]) -> bytes:
-    """x -> tokens (B, 1, 16) = its first 16 values, valid (B, 1) = true."""
-    nodes = [
-        helper.make_node("Reshape", ["x", "flat"], ["row"]),
-        helper.make_node("Slice", ["row", "zero", "width", "one"], ["first"]),
-        helper.make_node("Cast", ["first"], ["values"], to=TensorProto.FLOAT),
-        helper.make_node("Unsqueeze", ["values", "one"], ["tokens"]),
-        helper.make_node("ReduceMax", ["values", "one"], ["largest"], keepdims=1),
-        helper.make_node("Greater", ["largest", "limit"], ["valid"]),
-    ]
-    constants = {
-        "flat": np.array([0, int(np.prod(shape))]),
-        "zero": np.array([0]),
-        "width": np.array([WIDTH]),
-        "one": np.array([1]),
-        "limit": np.float32(-1e9),
-    }
-    outputs = [("tokens", TensorProto.FLOAT, [1, WIDTH]), ("valid", TensorProto.BOOL, [1])]
-    return onnx_bytes(nodes, [("x", dtype, list(shape))], outputs, constants)
-
-
-def fusion_onnx() -> bytes:
-    """answer (B, 16) = sum of the tokens, each times its presence and validity."""
-    nodes, inputs = [], []
-    for index, name in enumerate(NAMES):
-        nodes += [
-            helper.make_node("Cast", [f"{name}_valid"], [f"v{index}"], to=TensorProto.FLOAT),
-            helper.make_node("Flatten", [f"{name}_tokens"], [f"t{index}"]),
-            helper.make_node("Mul", [f"t{index}", f"v{index}"], [f"m{index}"]),
-        ]
-        inputs += [(f"{name}_tokens", TensorProto.FLOAT, [1, WIDTH]), (f"{name}_valid", TensorProto.BOOL, [1])]
-    nodes += [
-        helper.make_node("Sum", ["m0", "m1", "m2"], ["sum"]),
-        helper.make_node("Mul", ["presence", "age_ms"], ["weighted"]),
-        helper.make_node("ReduceSum", ["weighted", "one"], ["ages"], keepdims=1),
-        helper.make_node("Add", ["sum", "ages"], ["answer"]),
-    ]
-    inputs += [("presence", TensorProto.FLOAT, [3]), ("age_ms", TensorProto.FLOAT, [3])]
-    return onnx_bytes(nodes, inputs, [("answer", TensorProto.FLOAT, [WIDTH])], {"one": np.array([1])})
-
-
-def onnx_bytes(nodes: Any, inputs: Any, outputs: Any, constants: dict[str, Any]) -> bytes:
-    """A checked model with a dynamic batch axis."""
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info(name, dtype, ["batch", *shape]) for name, dtype, shape in inputs],
-        [helper.make_tensor_value_info(name, dtype, ["batch", *shape]) for name, dtype, shape in outputs],
-        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString())
-
-
-def write_tiny(path: Path) -> Path:
-    """The bundle of the tiny graphs."""
-    graphs = {name: encoder_onnx(TYPES[name], tuple(spec.tensors[0].shape[1:])) for name, spec in INPUTS.items()}
-    graphs["fusion"] = fusion_onnx()
-    reads = {f"{name}_{part}": f"{name}.{part}" for name in NAMES for part in ("tokens", "valid")}
-    nodes = [Node(n, n, edges({"x": f"input.{n}"}), ("tokens", "valid"), role="encoder", usable="valid") for n in NAMES]
-    fusion = Node(
-        "fusion", "fusion", edges(reads), ("answer",), role="fusion", members=NAMES, presence="presence", age="age_ms",
-        policy=Barrier(),
-    )  # fmt: skip
-    model = ModelGraph("tiny", INPUTS, (*nodes, fusion), {"answer": Output.of("fusion.answer", Array())})
-    runners = {name: OnnxRuntimeRunner(content, name) for name, content in graphs.items()}
-    with BundleWriter(path) as writer:
-        files = {name: writer.add(f"graphs/{name}/model.onnx", content) for name, content in graphs.items()}
-        writer.finish(
-            lambda records: Manifest(
-                model.name, model.inputs,
-                {name: GraphRecord(tuple(runner.inputs), tuple(runner.outputs)) for name, runner in runners.items()},
-                model.nodes, model.outputs,
-                {"cpu.onnxruntime.fp32": Variant("cpu", "onnxruntime", ort.__version__, "fp32", files)}, records,
-            )
-        )  # fmt: skip
-    return path
 
 
 class Contest:
@@ -254,10 +159,7 @@ def main() -> int:
             "back to back": summary(measure(ways, arguments.rounds, PER_ROUND, 0.0)),
             "5 ms of sleep between": summary(measure(ways, max(2, arguments.rounds // 5), PER_ROUND // 2, PAUSE_S)),
         }
-    facts = machine_facts()
-    print(
-        f"three encoders + fusion per tick, tiny graphs, {facts['cpu']}, load {facts['load']}, onnxruntime {ort.__version__}"
-    )
+    heading("three encoders + fusion per tick, tiny graphs")
     for title, rows in found.items():
         print(f"\n{title:<24}{'p50 us':>10}{'p95 us':>10}{'p99 us':>10}{'added p50':>11}{'ratio':>8}{'runs':>8}")
         for name, row in rows.items():
@@ -270,14 +172,12 @@ def main() -> int:
     print(
         f"\npushed mode adds {added:+.1f} us p50 back to back: {'kept' if kept else 'BROKEN'} (promise: <= {PROMISE_US:.0f} us)"
     )
-    document: dict[str, Any] = {"tiny": found, **facts}
+    document: dict[str, Any] = {"tiny": found}
     if arguments.bundle is not None:
         profile = edgemm.profile(arguments.bundle)
         print(f"\n{profile}")
         document["bundle"] = profile.to_json()
-    print("\n" + json.dumps(document))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    finish(document, arguments.json)
     return 0 if kept else 1
 
 

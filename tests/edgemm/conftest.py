@@ -233,7 +233,7 @@ class CountingModel:
     def plain(self, name, function, **outputs):
         """A runner for a function of arrays."""
         inputs = function.__code__.co_varnames[: function.__code__.co_argcount]
-        return Plain(name, inputs, outputs or {"y": "float32"}, function, lambda *words: self.before(*words))  # noqa: PLW0108 - looked up when called
+        return Plain(name, inputs, outputs or {"y": "float32"}, function, self.before)
 
     def counter(self, name, reads, trigger="until(stop)", last=30):
         """A node that counts, and its runner."""

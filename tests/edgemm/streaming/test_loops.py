@@ -61,17 +61,9 @@ class Steps:
 
 
 @pytest.fixture
-def stream():
-    """Makes streams, and closes them."""
-    made = []
-
-    def make(model, *sources, **options):
-        made.append(Stream(model, sources, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+def live_script(script, clock):
+    """Makes live sources that follow a script."""
+    return lambda *steps: script(*steps, live=True, zero_ns=clock.ns)
 
 
 # what comes out
@@ -86,14 +78,14 @@ def test_partial_answers_come_in_order_and_the_last_is_final(counting_bundle, sc
     assert [result.final for result in got] == [False] * 29 + [True]
 
 
-def test_a_change_while_a_step_runs_starts_the_loop_again_after_it(stream, script, counting, gate):
-    source = script(a(0, 1), gate.reached, a(0, 2), gate.open, live=True)
+def test_a_change_while_a_step_runs_starts_the_loop_again_after_it(stream, live_script, counting, gate):
+    source = live_script(a(0, 1), gate.reached, a(0, 2), gate.open)
     got = list(stream(counting(last=5, before=Steps(gate, at=2)), source))
     assert said(got) == [101, 102, 103, 201, 202, 203, 204, 205]
 
 
-def test_with_finish_a_change_waits_until_the_loop_is_done(stream, script, counting, gate):
-    source = script(a(0, 1), gate.reached, a(0, 2), gate.open, live=True)
+def test_with_finish_a_change_waits_until_the_loop_is_done(stream, live_script, counting, gate):
+    source = live_script(a(0, 1), gate.reached, a(0, 2), gate.open)
     got = list(stream(counting("until(stop, 0, finish)", last=4, before=Steps(gate, at=2)), source))
     assert said(got) == [101, 102, 103, 104, 201, 202, 203, 204]
 
@@ -101,9 +93,9 @@ def test_with_finish_a_change_waits_until_the_loop_is_done(stream, script, count
 # perception first
 
 
-def test_packets_that_wait_are_taken_before_the_next_step(stream, script, counting, gate):
+def test_packets_that_wait_are_taken_before_the_next_step(stream, live_script, counting, gate):
     steps = Steps(gate, at=1)
-    source = script(a(0, 1), gate.reached, b(0, 7), b(0, 8), b(0, 9), gate.open, live=True)
+    source = live_script(a(0, 1), gate.reached, b(0, 7), b(0, 8), b(0, 9), gate.open)
     list(stream(counting(last=4, before=steps), source))
     assert steps.order == [
         *[("loop", 0), ("loop", 1)],
@@ -112,8 +104,10 @@ def test_packets_that_wait_are_taken_before_the_next_step(stream, script, counti
     ]
 
 
-def test_between_two_steps_an_answer_of_the_other_node_comes_out_with_what_is_partial(stream, script, counting, gate):
-    source = script(a(0, 1), gate.reached, b(0, 7), gate.open, live=True)
+def test_between_two_steps_an_answer_of_the_other_node_comes_out_with_what_is_partial(
+    stream, live_script, counting, gate
+):
+    source = live_script(a(0, 1), gate.reached, b(0, 7), gate.open)
     got = list(stream(counting(last=3, before=Steps(gate, at=1)), source))
     beside = got[2]
     assert (beside.outputs["fast"][0], said([beside]), beside.partial) == (14, [102], ("story",))
@@ -129,7 +123,7 @@ def test_a_deadline_that_has_come_is_answered_before_the_next_step(stream, scrip
 
     steps = Steps(each=take_40_ms)
     model = counting(last=5, nodes=nodes, before=steps)
-    list(stream(model, script(b(0, 7), a(0, 1)), clock=clock, sleep=clock.sleep))
+    list(stream(model, script(b(0, 7), a(0, 1))))
     assert [name for name, _ in steps.order] == ["loop", "loop", "loop", "fast", "loop", "loop"], "due after 100 ms"
 
 
@@ -191,8 +185,8 @@ def test_as_fast_as_possible_the_last_deadline_of_a_limited_stream_finishes_its_
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_a_stream_whose_sources_have_ended_finishes_its_loops(stream, script, counting, gate, live):
-    source = script(a(0, 1), live=live)
+def test_a_stream_whose_sources_have_ended_finishes_its_loops(stream, script, counting, gate, clock, live):
+    source = script(a(0, 1), live=live, zero_ns=clock.ns)
     made = stream(counting(before=Steps(gate, at=0)), source)
     assert source.ended.wait(10)
     gate.open()
@@ -219,7 +213,7 @@ def test_a_limited_stream_ends_while_a_loop_runs(stream, script, counting, clock
         clock.ns += 10 * MS
 
     steps = Steps(each=take_10_ms)
-    made = stream(counting(last=10**6, before=steps), script(a(0, 1), hang=True), seconds=0.1, clock=clock)
+    made = stream(counting(last=10**6, before=steps), script(a(0, 1), hang=True), seconds=0.1)
     got = list(made)
     assert steps.of("loop") == list(range(10))
     assert not got[-1].final, "time was over before the loop was"
