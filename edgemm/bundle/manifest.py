@@ -10,6 +10,7 @@ from edgemm.assets import LIMIT_BYTES, TOTAL_LIMIT_BYTES, Asset, assets_of
 from edgemm.bundle.strict import dataclass_from_json, json_from_dataclass
 from edgemm.bundle.version import FORMAT, READS_FROM, READS_FROM_WITH_ASSETS, VERSION, WRITTEN_BY, may_have_unknown_keys
 from edgemm.errors import BundleError, UnknownNameError
+from edgemm.host.named import Provider
 from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.tensors import TensorSpec
@@ -49,6 +50,7 @@ class Variant:
         sources: graph -> path of the ONNX that it was compiled from, when the file is an engine.
         compute_capability: that the engines are for, 0 for CPU.
         build: graph -> what the build told (seconds, memory), for reports.
+        runner: distribution and plugin that bring what runs the files, so that only that is loaded; () where ONNX Runtime does, or nobody said.
     """
 
     device: str
@@ -59,6 +61,16 @@ class Variant:
     sources: Mapping[str, str] = field(default_factory=dict)
     compute_capability: int = 0
     build: Mapping[str, Any] = field(default_factory=dict)
+    runner: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.runner) not in (0, 2):
+            raise BundleError(f"runner is a distribution and a plugin, got {list(self.runner)!r:.80}")
+
+    @property
+    def brought_by(self) -> Provider | None:
+        """Who brings what runs it, where it says so."""
+        return Provider(*self.runner) if self.runner else None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.bundle.version import VERSION, WRITTEN_BY
 from edgemm.bundle.writer import BundleWriter
 from edgemm.errors import ExportError, UsageError
-from edgemm.exporting.plan import find_exporter
+from edgemm.exporting.plan import find_exporter, find_runner
 from edgemm.host.interfaces import ShapeRange
 from edgemm.host.plugin_host import PluginHost, default_host
 from edgemm.machine.profiles import DeviceProfile, find_device
@@ -140,4 +140,5 @@ def _compile(
         plan.sources,
         profile.compute_capability,
         told,
+        find_runner(host, exporter.format) or (),
     )

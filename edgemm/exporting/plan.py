@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from edgemm.errors import MissingDependencyError, UnknownNameError, UsageError
-from edgemm.host.entries import ExporterEntry, QuantizerEntry
+from edgemm.host.entries import ExporterEntry, QuantizerEntry, RunnerEntry
 from edgemm.host.interfaces import Exporter, Quantizer
+from edgemm.host.named import Provider
 from edgemm.host.plugin_host import PluginHost
 from edgemm.machine.profiles import DeviceProfile, find_device
 from edgemm.model.precision import FP32, PRECISIONS, Precision
@@ -33,6 +34,7 @@ class Target:
         nothing_after: why the last attempt is the last.
         exporter: what compiles it; None where ONNX itself is what runs.
         deferred: why it cannot be compiled on this machine, with the remedy; "" when it can.
+        runner: who brings what runs it; None where ONNX Runtime does, or nobody here.
     """
 
     device: DeviceProfile
@@ -40,6 +42,7 @@ class Target:
     nothing_after: str = ""
     exporter: Exporter | None = None
     deferred: str = ""
+    runner: Provider | None = None
 
     @property
     def precision(self) -> Precision:
@@ -113,6 +116,14 @@ def find_exporter(host: PluginHost, backend: str) -> Exporter:
     return exporter
 
 
+def find_runner(host: PluginHost, format: str) -> Provider | None:
+    """Who brings what runs files of that ending; None where nobody here does."""
+    for registered in host.entries(RunnerEntry).values():
+        if format in registered.entry.formats:
+            return Provider.of(registered)
+    return None
+
+
 def _precisions(profile: DeviceProfile, wanted: str) -> Iterable[Precision]:
     if wanted == "auto":
         return [PRECISIONS[name] for name in profile.default_precisions]
@@ -132,7 +143,8 @@ def _target(host: PluginHost, profile: DeviceProfile, precision: Precision) -> T
     exporter = None if profile.backend == ON_CPU else find_exporter(host, profile.backend)
     deferred = exporter.unavailable(profile) if exporter else ""
     attempts, nothing_after = _attempts(host, profile, precision)
-    return Target(profile, attempts, nothing_after, exporter, deferred)
+    runner = find_runner(host, exporter.format) if exporter else None
+    return Target(profile, attempts, nothing_after, exporter, deferred, runner)
 
 
 def _attempts(host: PluginHost, profile: DeviceProfile, precision: Precision) -> tuple[tuple[Attempt, ...], str]:

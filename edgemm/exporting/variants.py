@@ -192,8 +192,18 @@ def _variant(
             shapes=shape_ranges(graphs.records[graph].inputs),
         )
         build[graph] = {**record.__dict__, "warnings": list(record.warnings), "precision": one.precision}
-    made_by = exporter.version()
-    return Variant(device.name, device.backend, made_by, precision, files, sources, device.compute_capability, build)
+    runner = target.runner or ()
+    return Variant(
+        device.name,
+        device.backend,
+        exporter.version(),
+        precision,
+        files,
+        sources,
+        device.compute_capability,
+        build,
+        runner,
+    )
 
 
 def _planned(target: Target, chosen: Mapping[str, _Chosen]) -> Planned:

@@ -1,4 +1,4 @@
-"""One registered kind of input or output by name, loading no more than its own module.
+"""One registered kind of input or output, or one runner, by name: loading no more than its own module.
 
 A bundle is opened in a moment, on devices with many packages: nothing is scanned for it. Our own kinds are looked up in an index, kept
 equal to what our plugins register by a test; another distribution's by the names of distribution and plugin that the bundle
@@ -7,16 +7,22 @@ carries. Names only: what they mean is decided by what is installed here, never 
 
 from __future__ import annotations
 
-import importlib
+import os
 import pkgutil
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import is_dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgemm.errors import MissingDependencyError, PluginError, UnknownNameError
+from edgemm.host.optional import is_installed, missing_message
 
-OURS = "edgemm"
-_HOOKS = {"input": "edgemm_inputs", "output": "edgemm_outputs"}
+if TYPE_CHECKING:
+    from edgemm.host.entries import Entry
+    from edgemm.host.plugin_host import Registered
+
+_HOOKS = {"input": "edgemm_inputs", "output": "edgemm_outputs", "runner": "edgemm_runners"}
+_GONE = "the installed '{}' does not {} it any more; install the version that the bundle was made with"
 INDEX = {
     ("input", "audio"): "edgemm_plugins.inputs.audio:Audio",
     ("input", "clip"): "edgemm_plugins.inputs.clip:Clip",
@@ -33,10 +39,16 @@ INDEX = {
 
 
 class Provider(NamedTuple):
-    """Who registered a kind: a distribution, and the name of its plugin (its entry point in the group `edgemm`)."""
+    """Who registered an entry: a distribution, and the name of its plugin (its entry point in the group `edgemm`)."""
 
     distribution: str
     plugin: str
+
+    @classmethod
+    def of(cls, registered: Registered[Any]) -> Provider | None:
+        """Who registered what a host knows; None for what was registered by hand."""
+        distribution, _, version = registered.distribution.rpartition(" ")
+        return cls(distribution, registered.plugin) if version[:1].isdigit() else None
 
 
 @lru_cache(maxsize=256)
@@ -45,14 +57,14 @@ def class_of_kind(role: str, name: str, provider: Provider | None = None) -> typ
 
     Raises:
         UnknownNameError: nobody here registered it.
-        MissingDependencyError: the distribution that brings it is not installed; the message names it.
+        MissingDependencyError: the distribution that brings it, or a package that it needs, is not installed; the message names it.
         PluginError: its module could not be loaded.
     """
     reference = INDEX.get((role, name), "")
-    if not reference and provider is not None:
-        reference = _from_distribution(role, name, provider)
     if reference:
         found: Any = pkgutil.resolve_name(reference)
+    elif provider is not None:
+        found = _from_distribution(role, name, provider)
     else:
         from edgemm.host.plugin_host import ENTRY_KINDS, default_host
 
@@ -68,34 +80,101 @@ def provider_of(role: str, name: str) -> Provider | None:
         return None
     from edgemm.host.plugin_host import ENTRY_KINDS, default_host
 
-    registered = default_host().find(ENTRY_KINDS[role].record, name)
-    distribution, _, version = registered.distribution.rpartition(" ")
-    return Provider(distribution, registered.plugin) if version[:1].isdigit() else None
+    return Provider.of(default_host().find(ENTRY_KINDS[role].record, name))
 
 
-def _from_distribution(role: str, name: str, provider: Provider) -> str:
-    """The factory of a kind, from the one plugin that registers it; "" where it is not among that plugin's any more."""
+def entries_of(role: str, provider: Provider, needing: str) -> list[Any]:
+    """What one plugin registers as inputs, outputs or runners, importing its module and nothing else.
+
+    Args:
+        role: `input`, `output` or `runner`.
+        provider: the plugin.
+        needing: what needs it, for messages: `inputs of kind 'depth'`.
+
+    Raises:
+        MissingDependencyError: the distribution is not installed; the message names it.
+        UnknownNameError: it has no such plugin any more.
+        PluginError: the plugin could not be loaded, or the environment does not let it be.
+    """
     from importlib.metadata import PackageNotFoundError, distribution
 
+    from edgemm.host.entries import HOOK_API, Entry
+
+    allowed = plugins_of_environment()
+    if allowed is not None and provider.plugin not in allowed:
+        raise PluginError(
+            f"{needing} need the plugin '{provider.plugin}' of {provider.distribution}, which EDGEMM_PLUGINS leaves out"
+        )
     try:
         points = distribution(provider.distribution).entry_points.select(group="edgemm", name=provider.plugin)
-    except PackageNotFoundError:
+    except (PackageNotFoundError, ValueError):  # ValueError: a name that no distribution can have
         raise MissingDependencyError(
-            f"{role}s of kind '{name}' need the distribution '{provider.distribution}': pip install {provider.distribution}"
+            f"{needing} need the distribution '{provider.distribution}': pip install {provider.distribution}"
         ) from None
+    if not points:
+        raise UnknownNameError("plugin", provider.plugin, [], _GONE.format(provider.distribution, "have"))
+    found: list[Any] = []
     for point in points:
         try:
-            yielded = list(getattr(importlib.import_module(point.module), _HOOKS[role], tuple)())
-        except Exception as error:
+            for implementation in _implementations(point.load(), _HOOKS[role]):
+                found += implementation()
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"plugin '{provider.plugin}' of {provider.distribution} failed at import: {type(error).__name__}: {error}"
             ) from error
-        for entry in yielded:
-            if entry.name == name:
-                return str(entry.factory)
-    raise UnknownNameError(
-        f"kind of {role}",
-        name,
-        [],
-        f"the installed '{provider.distribution}' does not bring it any more; install the version that the bundle was made with",
-    )
+    for entry in found:
+        if not isinstance(entry, Entry) or entry.api != HOOK_API:
+            raise PluginError(
+                f"plugin '{provider.plugin}' of {provider.distribution} was not written for hook API {HOOK_API} of this EdgeMM; "
+                "see 'edgemm plugins'"
+            )
+    return found
+
+
+def resolve_entry(entry: Entry, reference: str, plugin: str, distribution: str) -> Any:
+    """Import a "module:attribute" of an entry, with its provider named when that fails.
+
+    Raises:
+        MissingDependencyError: it needs a package that is not installed; the message says which extra brings it.
+        PluginError: it could not be imported.
+    """
+    who = f"'{entry.name}' (plugin '{plugin}')"
+    for module in entry.requires:
+        if not is_installed(module):
+            raise MissingDependencyError(missing_message(who, module, entry.extra))
+    try:
+        return pkgutil.resolve_name(reference)
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{who} of {distribution} could not load '{reference}': {describe_error(error)}") from error
+
+
+def describe_error(error: BaseException) -> str:
+    """One line of what a plugin raised."""
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300] or '(no message)'}"
+
+
+def plugins_of_environment() -> set[str] | None:
+    """The only plugins that may be loaded, where the environment's `EDGEMM_PLUGINS` (names, or `none`) says so."""
+    value = os.environ.get("EDGEMM_PLUGINS", "").strip()
+    if not value:
+        return None
+    return set() if value == "none" else {name.strip() for name in value.split(",")}
+
+
+def _from_distribution(role: str, name: str, provider: Provider) -> Any:
+    """The factory of a kind, from the one plugin that registers it."""
+    for entry in entries_of(role, provider, f"{role}s of kind '{name}'"):
+        if entry.name == name:
+            return resolve_entry(entry, entry.factory, *reversed(provider))
+    raise UnknownNameError(f"kind of {role}", name, [], _GONE.format(provider.distribution, "bring"))
+
+
+def _implementations(plugin: Any, hook: str) -> Iterator[Callable[[], Iterable[Any]]]:
+    """The functions of a plugin that are marked as implementations of a hook, as pluggy would find them."""
+    for name in dir(plugin):
+        function = getattr(plugin, name, None)
+        options = getattr(function, "edgemm_impl", None)
+        if isinstance(options, dict) and callable(function) and (options.get("specname") or name) == hook:
+            yield function

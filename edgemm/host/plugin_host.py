@@ -6,8 +6,6 @@ kept with its plugin, distribution and stage. It knows nothing of what the entri
 
 from __future__ import annotations
 
-import os
-import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -37,7 +35,7 @@ from edgemm.host.entries import (
     SourceEntry,
     TaskEntry,
 )
-from edgemm.host.optional import is_installed, missing_message
+from edgemm.host.named import describe_error, plugins_of_environment, resolve_entry
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -111,7 +109,7 @@ class PluginHost:
 
     def __init__(self, *, strict: bool = False, only: Iterable[str] | None = None) -> None:
         self.strict = strict
-        self.only = set(only) if only is not None else _allowed_by_environment()
+        self.only = set(only) if only is not None else plugins_of_environment()
         self.failures: list[Failure] = []
         self.plugins: dict[str, str] = {}  # name -> distribution and version
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -141,7 +139,7 @@ class PluginHost:
             self._manager.register(plugin, name)
         except (Exception, SystemExit) as error:
             self._unregister(name)
-            self._fail(name, distribution, "registration", _describe(error), error)
+            self._fail(name, distribution, "registration", describe_error(error), error)
             return False
         self.plugins[name] = distribution
         self._collected.clear()
@@ -185,19 +183,7 @@ class PluginHost:
 
     def resolve(self, registered: Registered[Entry], reference: str) -> Any:
         """Import a "module:attribute" of an entry, with its provider named when that fails."""
-        from edgemm.errors import MissingDependencyError
-
-        entry = registered.entry
-        who = f"'{entry.name}' (plugin '{registered.plugin}')"
-        for module in entry.requires:
-            if not is_installed(module):
-                raise MissingDependencyError(missing_message(who, module, entry.extra))
-        try:
-            return pkgutil.resolve_name(reference)
-        except (Exception, SystemExit) as error:
-            raise PluginError(
-                f"{who} of {registered.distribution} could not load '{reference}': {_describe(error)}"
-            ) from error
+        return resolve_entry(registered.entry, reference, registered.plugin, registered.distribution)
 
     def first_result(self, hook: str, **arguments: Any) -> Any:
         """Ask a `firstresult` hook, one implementation at a time; None when nobody answers."""
@@ -216,7 +202,7 @@ class PluginHost:
         try:
             plugin = point.load()
         except (Exception, SystemExit) as error:
-            self._fail(point.name, distribution, "import", _describe(error), error)
+            self._fail(point.name, distribution, "import", describe_error(error), error)
             return
         self.register(plugin, point.name, distribution)
 
@@ -252,7 +238,7 @@ class PluginHost:
                 self._fail(name, distribution, "registration", f"there is no hook '{caller.name}' in this EdgeMM")
 
     def _fail_once(self, plugin: str, stage: str, error: BaseException | str) -> None:
-        text = error if isinstance(error, str) else _describe(error)
+        text = error if isinstance(error, str) else describe_error(error)
         failure = Failure(plugin, self.plugins.get(plugin, "unknown"), stage, text)
         if failure not in self.failures:
             self._fail(plugin, failure.distribution, stage, text, error if isinstance(error, BaseException) else None)
@@ -315,22 +301,9 @@ def _problem_of_options(options: Sequence[object]) -> str:
     return ""
 
 
-def _allowed_by_environment() -> set[str] | None:
-    value = os.environ.get("EDGEMM_PLUGINS", "").strip()
-    if not value:
-        return None
-    return set() if value == "none" else {name.strip() for name in value.split(",")}
-
-
 def _owner(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else ""
 
 
 def _distribution(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown"
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"it called sys.exit({error.code!r})"
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300] or '(no message)'}"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from edgemm.errors import SpecError
 from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph, Node
-from edgemm.runtime.single_pass import SinglePass, specs_by_key
+from edgemm.runtime.single_pass import SinglePass, by_key
 from edgemm.tensors import BATCH, TensorSpec
 
 _DTYPES = {
@@ -56,17 +56,13 @@ def full_precision_of(module: nn.Module) -> tuple[str, ...]:
 
 
 def example_inputs(inputs: Mapping[str, InputKind], batch: int, seed: int = 0) -> dict[str, Tensor]:
-    """Random tensors of the dtypes and shapes that the inputs make, keyed as `single_pass.tensor_key` says; no two rows alike."""
-    generator = torch.Generator().manual_seed(seed)
-    examples = {}
-    for key, spec in specs_by_key(inputs).items():
-        shape, dtype = spec.with_batch(batch), _DTYPES[spec.dtype]
-        if dtype.is_floating_point:
-            examples[key] = torch.rand(shape, generator=generator, dtype=dtype) * 2 - 1
-        else:
-            high = 2 if dtype == torch.bool else 128 if dtype == torch.int8 else 256
-            examples[key] = torch.randint(0, high, shape, generator=generator).to(dtype)
-    return examples
+    """Random tensors as the inputs' kinds draw them, keyed as `single_pass.tensor_key` says.
+
+    A kind knows what is legal: ids within a vocabulary, masks of what is there.
+    """
+    generator = np.random.default_rng(seed)
+    drawn = by_key(inputs, {name: kind.draw(batch, generator) for name, kind in inputs.items()})
+    return {key: torch.from_numpy(np.ascontiguousarray(array)) for key, array in drawn.items()}
 
 
 def run_modules(

@@ -6,19 +6,21 @@ its entry. Plugins are discovered only when an entry has to be asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.manifest import Variant
 from edgemm.errors import BundleError, EdgeMMError, MissingDependencyError, UsageError
+from edgemm.host.named import entries_of, resolve_entry
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 
 if TYPE_CHECKING:
     from edgemm.host.entries import RunnerEntry
     from edgemm.host.interfaces import Runner, RunnerFit
-    from edgemm.host.plugin_host import Registered
 
 REFERENCE = "cpu.onnxruntime.fp32"
 _ON_CPU = "onnxruntime"
@@ -40,6 +42,14 @@ class Choice:
     key: str
     reason: str
     last: bool = True
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An entry of a runner, and what imports the "module:attribute" strings in it."""
+
+    entry: RunnerEntry
+    load: Callable[[str], Any]
 
 
 def choices(bundle: Bundle, wanted: str) -> Iterator[Choice]:
@@ -87,7 +97,7 @@ def why_not_here(bundle: Bundle, key: str) -> str:
         return ""
     if not bundle.trust.engines and is_native(variant):
         return "its engines are not trusted (--trust-engines)"
-    runners = [_runner_of(ending) for ending in _endings(variant)]
+    runners = [_runner_of(variant, ending) for ending in _endings(variant)]
     if all(runner is not None and not runner.entry.fit for runner in runners):
         return ""
     return _fit(variant).problem
@@ -103,7 +113,7 @@ def is_native(variant: Variant) -> bool:
     endings = _endings(variant)
     if endings & _KNOWN_NATIVE:
         return True
-    runners = [_runner_of(ending) for ending in endings]
+    runners = [_runner_of(variant, ending) for ending in endings]
     return any(runner is None or runner.entry.native for runner in runners)
 
 
@@ -135,12 +145,10 @@ def load_runners(bundle: Bundle, key: str, contents: Mapping[str, bytes], thread
 def _runner(bundle: Bundle, variant: Variant, graph: str, content: bytes, threads: int) -> Runner:
     if variant.backend == _ON_CPU:
         return OnnxRuntimeRunner(content, graph, threads=threads)
-    found = _runner_of(_ending(variant.files[graph]))
+    found = _runner_of(variant, _ending(variant.files[graph]))
     if found is None:
         raise MissingDependencyError(_nothing_runs(variant))
-    from edgemm.host.plugin_host import default_host
-
-    factory = default_host().resolve(found, found.entry.factory)
+    factory = found.load(found.entry.factory)
     options = {"graph": graph, "variant": variant, "record": bundle.manifest.graphs[graph]}
     try:
         runner: Runner = factory(content, options)
@@ -152,11 +160,10 @@ def _runner(bundle: Bundle, variant: Variant, graph: str, content: bytes, thread
 def _fit(variant: Variant) -> RunnerFit:
     """Whether all runners of a variant's files could run it here; those that do not say so are used only for what is asked for by name."""
     from edgemm.host.interfaces import RunnerFit
-    from edgemm.host.plugin_host import default_host
 
     fits: list[RunnerFit] = []
     for ending in sorted(_endings(variant)):
-        found = _runner_of(ending)
+        found = _runner_of(variant, ending)
         if found is None:
             return RunnerFit(problem=_nothing_runs(variant))
         if not found.entry.fit:
@@ -164,21 +171,32 @@ def _fit(variant: Variant) -> RunnerFit:
                 problem=f"runner '{found.entry.name}' does not say whether {variant.backend} fits this machine"
             )
         try:
-            fits.append(default_host().resolve(found, found.entry.fit)(variant))
+            fits.append(found.load(found.entry.fit)(variant))
         except EdgeMMError as error:
             return RunnerFit(problem=str(error).splitlines()[0])
     problem = next((fit.problem for fit in fits if fit.problem), "")
     return RunnerFit(problem, exact=all(fit.exact for fit in fits))
 
 
-def _runner_of(ending: str) -> Registered[RunnerEntry] | None:
-    """Who runs files of that ending: one answer for whether they need trust, whether they fit, and what loads them."""
+def _runner_of(variant: Variant, ending: str) -> _Found | None:
+    """Who runs a variant's files of that ending: one answer for whether they need trust, whether they fit, and what loads them.
+
+    The plugin that the variant names is asked alone; all of them where it names none, or that one is not what it was.
+    """
+    if variant.brought_by is not None:
+        plugin = variant.brought_by
+        with suppress(EdgeMMError):
+            for entry in entries_of("runner", plugin, f"'.{ending}' files"):
+                if ending in entry.formats:
+                    return _Found(
+                        entry, partial(resolve_entry, entry, plugin=plugin.plugin, distribution=plugin.distribution)
+                    )
     from edgemm.host.entries import RunnerEntry
     from edgemm.host.plugin_host import default_host
 
     for registered in default_host().entries(RunnerEntry).values():
         if ending in registered.entry.formats:
-            return registered
+            return _Found(registered.entry, partial(default_host().resolve, registered))
     return None
 
 
@@ -191,9 +209,15 @@ def _endings(variant: Variant) -> set[str]:
 
 
 def _nothing_runs(variant: Variant) -> str:
+    files = f"'.{', .'.join(sorted(_endings(variant)))}' files"
+    remedy = f"run the bundle on the CPU instead: --variant {REFERENCE}"
+    if variant.brought_by is not None:
+        try:
+            entries_of("runner", variant.brought_by, files)
+        except EdgeMMError as error:
+            remedy = f"{str(error).splitlines()[0]}\n  or {remedy}"
     return (
-        f"variant of {variant.device} holds {variant.backend} engines, and no installed plugin runs '.{', .'.join(sorted(_endings(variant)))}' files; "
-        f"run the bundle on the CPU instead: --variant {REFERENCE}"
+        f"variant of {variant.device} holds {variant.backend} engines, and no installed plugin runs {files}; {remedy}"
     )
 
 

@@ -51,8 +51,9 @@ class Text(InputKind):
         return [bytes(row.astype(np.uint8)).rstrip(b"\0").decode("utf-8", "ignore") for row in rows]
 
     def draw(self, count: int, generator: np.random.Generator) -> Tensors:
-        """Real lines."""
-        return (np.concatenate([self.convert(self.example(generator))[0] for _ in range(count)]),)
+        """Lines with a number behind them, so that no two are alike."""
+        lines = [f"{self.example(generator)} {generator.integers(10**6)}" for _ in range(count)]
+        return (np.concatenate([self.convert(line)[0] for line in lines]),)
 
     def example(self, generator: np.random.Generator) -> Any:
         """A line."""
