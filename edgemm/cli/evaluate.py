@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edgemm.cli.printing import print_json
+from edgemm.cli.provider import add_provider_argument
 from edgemm.cli.trust import add_trust_arguments, trust_from_arguments
 
 EXAMPLES = """\
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variant", default="auto", help="of a bundle: a target key, or a precision or device that means one"
     )
+    add_provider_argument(parser)
     add_trust_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -48,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         count=arguments.count,
         seed=arguments.seed,
         variant=arguments.variant,
+        provider=arguments.provider,
         trust=trust_from_arguments(arguments),
     )
     if arguments.json:

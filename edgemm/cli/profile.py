@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edgemm.cli.printing import print_json
+from edgemm.cli.provider import add_provider_argument
 from edgemm.cli.trust import add_trust_arguments, trust_from_arguments
 
 EXAMPLES = """\
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("bundle", metavar="BUNDLE", type=Path)
     parser.add_argument("--variant", default="auto", help="a target key, or a precision or device that means one")
+    add_provider_argument(parser)
     add_trust_arguments(parser)
     parser.add_argument("--runs", type=int, default=300, help="measured runs of each (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -35,7 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
     import edgemm
 
     report = edgemm.profile(
-        arguments.bundle, variant=arguments.variant, runs=arguments.runs, trust=trust_from_arguments(arguments)
+        arguments.bundle,
+        variant=arguments.variant,
+        provider=arguments.provider,
+        runs=arguments.runs,
+        trust=trust_from_arguments(arguments),
     )
     if arguments.json:
         print_json(report.to_json())

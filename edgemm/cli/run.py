@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgemm.cli.provider import add_provider_argument
 from edgemm.cli.trust import add_trust_arguments, trust_from_arguments
 from edgemm.errors import UsageError
 
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where an input comes from; once per input",
     )
     parser.add_argument("--variant", default="auto", help="a target key, or a precision or device that means one")
+    add_provider_argument(parser)
     add_trust_arguments(parser)
     parser.add_argument("--fast", action="store_true", help="read recordings as fast as they can be computed")
     parser.add_argument("--seconds", metavar="N", type=float, help="stop after N seconds")
@@ -100,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     inputs = inputs_from_words(arguments.input)
     trust = trust_from_arguments(arguments)
-    with edgemm.open(arguments.bundle, variant=arguments.variant, trust=trust) as model:
+    with edgemm.open(arguments.bundle, variant=arguments.variant, provider=arguments.provider, trust=trust) as model:
         check_inputs(model, inputs)
         with edgemm.stream(
             model,

@@ -20,6 +20,7 @@ from typing import Any
 
 from edgemm.host.optional import is_installed
 from edgemm.machine.probe import detect_device, this_machine
+from edgemm.runners.providers import BROUGHT_BY, PROVIDERS
 
 OK, NOTE, MISSING, BROKEN = "ok", "note", "missing", "broken"
 CORE = ("numpy", "onnxruntime", "pydantic", "pluggy")
@@ -131,11 +132,15 @@ def _core() -> Iterator[Check]:
         return
     for name, found in answer["versions"].items():
         yield Check("core", name, OK, found)
-    yield Check(
-        "core",
-        "ONNX Runtime runs on",
-        OK,
-        ", ".join(name.removesuffix("ExecutionProvider") for name in answer["providers"]),
+    yield _providers(answer["providers"])
+
+
+def _providers(available: list[str]) -> Check:
+    """Which execution providers the installed build has, by the names that `--provider` takes."""
+    has = [name for name, full in PROVIDERS.items() if full in available]
+    lacks = [f"{name} (pip install {BROUGHT_BY[name]})" for name in PROVIDERS if name not in has]
+    return Check(
+        "core", "ONNX Runtime runs on", OK, ", ".join(has) + (f"; other builds: {', '.join(lacks)}" if lacks else "")
     )
 
 

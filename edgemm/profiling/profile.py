@@ -20,6 +20,7 @@ from edgemm.errors import UsageError
 from edgemm.machine.facts import machine_facts
 from edgemm.profiling.report import Percentiles, Profile, Stage
 from edgemm.profiling.ways import TOTAL, Times, Way, bare, converted, floor, streamed, test_rows
+from edgemm.runners.providers import CPU
 from edgemm.runtime.model import Model
 from edgemm.runtime.model import open as open_bundle
 
@@ -33,6 +34,7 @@ def profile(
     bundle: str | Path | Model,
     *,
     variant: str = "auto",
+    provider: str = CPU,
     runs: int = 200,
     threads: int = 1,
     trust: Trust = UNTRUSTED,
@@ -41,7 +43,7 @@ def profile(
 
     Args:
         bundle: path, or an open model, which stays open.
-        variant: as in `open`.
+        variant, provider: as in `open`.
         runs: measured runs of each way, in rounds that take turns.
         threads: as in `open`.
         trust: as in `open`; of a model that is already open, only whether it is the bundle that is named.
@@ -57,7 +59,7 @@ def profile(
         model = bundle
         trust.check_id(model.bundle.id, model.bundle.path)
     else:
-        model = open_bundle(bundle, variant=variant, threads=threads, trust=trust)
+        model = open_bundle(bundle, variant=variant, provider=provider, threads=threads, trust=trust)
     load_ms = None if model is bundle else (perf_counter_ns() - started_ns) / 1e6
     try:
         return _profile(model, runs, load_ms)
@@ -80,6 +82,7 @@ def _profile(model: Model, runs: int, load_ms: float | None) -> Profile:
         bundle=model.bundle.path.name,
         id=model.bundle.id,
         variant=model.variant,
+        provider=model.provider,
         runs=len(times["edgemm"][TOTAL]),
         load_ms=load_ms,
         bytes={graph: manifest.files[path].bytes for graph, path in files.items()},

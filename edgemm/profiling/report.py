@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from edgemm.runners.providers import CPU
+
 
 @dataclass(frozen=True)
 class Percentiles:
@@ -52,6 +54,7 @@ class Profile:
     """A measured bundle; prints as a table.
 
     Attributes:
+        provider: ONNX Runtime's, where it runs the variant.
         load_ms: opening the bundle and loading its graphs; None for a model that was open.
         bytes: graph -> size of its file.
         machine: processor, load and versions.
@@ -61,6 +64,7 @@ class Profile:
     bundle: str
     id: str
     variant: str
+    provider: str
     runs: int
     load_ms: float | None
     bytes: Mapping[str, int]
@@ -82,7 +86,8 @@ class Profile:
 
 def _lines(profile: Profile) -> Iterator[str]:
     machine = profile.machine
-    yield f"{profile.bundle}  {profile.variant}"
+    provider = "" if profile.provider == CPU else f"  by provider '{profile.provider}'"
+    yield f"{profile.bundle}  {profile.variant}{provider}"
     loaded = "" if profile.load_ms is None else f", loaded in {profile.load_ms:.0f} ms"
     yield f"  {sum(profile.bytes.values()) / 2**20:.2f} MiB in {len(profile.bytes)} graphs{loaded}"
     yield (

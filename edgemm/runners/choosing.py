@@ -16,14 +16,15 @@ from edgemm.bundle.files import Bundle
 from edgemm.bundle.manifest import Variant
 from edgemm.errors import BundleError, EdgeMMError, MissingDependencyError, UsageError
 from edgemm.host.named import entries_of, resolve_entry
-from edgemm.runners.onnxruntime import OnnxRuntimeRunner
+from edgemm.runners.onnxruntime import OnnxRuntimeRunner, check_provider
+from edgemm.runners.providers import CPU, ON_GPU
 
 if TYPE_CHECKING:
     from edgemm.host.entries import RunnerEntry
     from edgemm.host.interfaces import Runner, RunnerFit
 
 REFERENCE = "cpu.onnxruntime.fp32"
-_ON_CPU = "onnxruntime"
+_ONNX = "onnxruntime"
 # Formats that are native whatever any entry says, so that opening a bundle that has engines, and nobody's trust, discovers no plugin:
 # that costs a quarter of a cold start. It can only refuse, never admit.
 _KNOWN_NATIVE = {"engine"}
@@ -52,14 +53,20 @@ class _Found:
     load: Callable[[str], Any]
 
 
-def choices(bundle: Bundle, wanted: str) -> Iterator[Choice]:
+def choices(bundle: Bundle, wanted: str, provider: str = CPU) -> Iterator[Choice]:
     """What to try, in order: what was asked for; or, for `auto`, what fits this machine, then the CPU's reference.
 
+    Who asks for a provider of ONNX Runtime other than the CPU's asks for ONNX: then it is the reference that `auto` takes.
+
     Raises:
-        UnknownNameError: there is no such variant.
-        UsageError: it is native code, and the bundle is not trusted with that.
+        UnknownNameError: there is no such variant or provider.
+        UsageError: it is native code, and the bundle is not trusted with that; or nothing for that provider.
+        MissingDependencyError: the installed ONNX Runtime was built without that provider.
         BundleError: there is nothing for this CPU.
     """
+    if provider != CPU:
+        yield _by_provider(bundle, wanted, provider)
+        return
     variants = bundle.manifest.variants
     if wanted != "auto":
         key = bundle.manifest.find_variant(wanted)
@@ -71,7 +78,7 @@ def choices(bundle: Bundle, wanted: str) -> Iterator[Choice]:
             )
         yield Choice(key, "asked for")
         return
-    others = {key: variant for key, variant in variants.items() if variant.backend != _ON_CPU}
+    others = {key: variant for key, variant in variants.items() if variant.backend != _ONNX}
     allowed = {key: variant for key, variant in others.items() if bundle.trust.engines or not is_native(variant)}
     fits = {key: _fit(variant) for key, variant in allowed.items()}
     usable = sorted((key for key in fits if not fits[key].problem), key=lambda key: not fits[key].exact)  # stable
@@ -81,10 +88,36 @@ def choices(bundle: Bundle, wanted: str) -> Iterator[Choice]:
     why_not = [fit.problem for fit in fits.values() if fit.problem]
     if len(allowed) < len(others):
         why_not.append("its engines are not trusted (--trust-engines)")
-    if REFERENCE not in variants:
-        raise BundleError(f"{bundle.path}: has no '{REFERENCE}' variant; it has {', '.join(variants)}")
+    _check_reference(bundle)
     reasons = "".join(f"; {problem}" for problem in dict.fromkeys(why_not))
     yield Choice(REFERENCE, f"the FP32 reference, which every CPU runs{reasons}")
+
+
+def _by_provider(bundle: Bundle, wanted: str, provider: str) -> Choice:
+    """The ONNX that a provider runs: what was asked for, or the reference, but nothing that was quantized for CPUs on a GPU."""
+    check_provider(provider)
+    if wanted == "auto":
+        _check_reference(bundle)
+    key = REFERENCE if wanted == "auto" else bundle.manifest.find_variant(wanted)
+    variant = bundle.manifest.variants[key]
+    if variant.backend != _ONNX:
+        raise UsageError(
+            f"variant '{key}' holds {variant.backend} engines, and provider '{provider}' is one of ONNX Runtime, which does not run them: "
+            "leave out the provider or the variant"
+        )
+    if provider in ON_GPU and "int8" in variant.precision:
+        raise UsageError(
+            f"variant '{key}' was quantized for CPUs: provider '{provider}' would hand its operators back to the CPU one by one. "
+            f"Take --provider {CPU}, or --variant {REFERENCE}"
+        )
+    why = "asked for" if wanted != "auto" else "the FP32 reference"
+    return Choice(key, f"{why}, run by ONNX Runtime's provider '{provider}', and what that cannot run by the CPU's")
+
+
+def _check_reference(bundle: Bundle) -> None:
+    variants = bundle.manifest.variants
+    if REFERENCE not in variants:
+        raise BundleError(f"{bundle.path}: has no '{REFERENCE}' variant; it has {', '.join(variants)}")
 
 
 def why_not_here(bundle: Bundle, key: str) -> str:
@@ -93,7 +126,7 @@ def why_not_here(bundle: Bundle, key: str) -> str:
     A runner that does not say whether a variant fits is taken to run it.
     """
     variant = bundle.manifest.variants[key]
-    if variant.backend == _ON_CPU:
+    if variant.backend == _ONNX:
         return ""
     if not bundle.trust.engines and is_native(variant):
         return "its engines are not trusted (--trust-engines)"
@@ -108,7 +141,7 @@ def is_native(variant: Variant) -> bool:
 
     A format that no installed runner declares counts as native: what is not known to be data is not taken for it.
     """
-    if variant.backend == _ON_CPU:
+    if variant.backend == _ONNX:
         return False
     endings = _endings(variant)
     if endings & _KNOWN_NATIVE:
@@ -117,7 +150,9 @@ def is_native(variant: Variant) -> bool:
     return any(runner is None or runner.entry.native for runner in runners)
 
 
-def load_runners(bundle: Bundle, key: str, contents: Mapping[str, bytes], threads: int) -> dict[str, Runner]:
+def load_runners(
+    bundle: Bundle, key: str, contents: Mapping[str, bytes], threads: int, provider: str = CPU
+) -> dict[str, Runner]:
     """A runner for every graph of a variant, or none.
 
     Args:
@@ -125,15 +160,16 @@ def load_runners(bundle: Bundle, key: str, contents: Mapping[str, bytes], thread
         key: the variant's target key.
         contents: graph -> its file.
         threads: of each graph's session on the CPU.
+        provider: of ONNX Runtime, for what it runs.
 
     Raises:
         BundleError: a graph cannot be loaded, or is not the manifest's.
-        MissingDependencyError: nothing here runs such files.
+        MissingDependencyError: nothing here runs such files, or the provider does not start.
     """
     runners: dict[str, Runner] = {}
     try:
         for graph, content in contents.items():
-            runners[graph] = _runner(bundle, bundle.manifest.variants[key], graph, content, threads)
+            runners[graph] = _runner(bundle, bundle.manifest.variants[key], graph, content, threads, provider)
             _check_inputs(bundle, key, graph, runners[graph])
     except BaseException:
         for runner in runners.values():
@@ -142,9 +178,9 @@ def load_runners(bundle: Bundle, key: str, contents: Mapping[str, bytes], thread
     return runners
 
 
-def _runner(bundle: Bundle, variant: Variant, graph: str, content: bytes, threads: int) -> Runner:
-    if variant.backend == _ON_CPU:
-        return OnnxRuntimeRunner(content, graph, threads=threads)
+def _runner(bundle: Bundle, variant: Variant, graph: str, content: bytes, threads: int, provider: str) -> Runner:
+    if variant.backend == _ONNX:
+        return OnnxRuntimeRunner(content, graph, threads=threads, provider=provider)
     found = _runner_of(variant, _ending(variant.files[graph]))
     if found is None:
         raise MissingDependencyError(_nothing_runs(variant))

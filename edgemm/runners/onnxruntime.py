@@ -1,9 +1,4 @@
-"""Runs ONNX graphs with ONNX Runtime: on the CPU, which is always there, or by another of its execution providers.
-
-    cpu        every build
-    cuda       any NVIDIA GPU: pip install onnxruntime-gpu
-    tensorrt   the same build, compiling graphs at first use
-    openvino   Intel: pip install onnxruntime-openvino
+"""Runs ONNX graphs with ONNX Runtime: on the CPU, which is always there, or by another of its execution providers (`providers`).
 
 Outputs of a GPU's provider stay in its memory while the next graph is on the same device.
 """
@@ -17,17 +12,10 @@ import numpy as np
 import onnxruntime as ort
 
 from edgemm.errors import BundleError, MissingDependencyError, UnknownNameError
+from edgemm.runners.providers import BROUGHT_BY, CPU, ON_GPU, PROVIDERS
 from edgemm.runners.values import HOST, Bound, HostValue, PlainBound, Value
 from edgemm.tensors import BATCH, TensorSpec
 
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-}
-_BROUGHT_BY = {"cuda": "onnxruntime-gpu", "tensorrt": "onnxruntime-gpu", "openvino": "onnxruntime-openvino"}
-_ON_GPU = ("cuda", "tensorrt")
 _DTYPES = {
     "tensor(bool)": "bool",
     "tensor(uint8)": "uint8",
@@ -50,16 +38,16 @@ class OnnxRuntimeRunner:
         name: for messages.
         threads: intra-op threads.
         optimise: False runs the graph as written, as a Q/DQ graph meant for a GPU must be judged.
-        provider: `cpu`, `cuda`, `tensorrt` or `openvino`; what it cannot run falls to the CPU, node by node.
+        provider: `cpu`, `cuda`, `tensorrt` or `openvino`; what it cannot run falls to the CPU, operator by operator.
 
     Raises:
         BundleError: the graph cannot be loaded.
         UnknownNameError: there is no such provider.
-        MissingDependencyError: the installed ONNX Runtime was built without it.
+        MissingDependencyError: the installed ONNX Runtime was built without it, or it does not start on this machine.
     """
 
     def __init__(
-        self, model: bytes, name: str, *, threads: int = 1, optimise: bool = True, provider: str = "cpu"
+        self, model: bytes, name: str, *, threads: int = 1, optimise: bool = True, provider: str = CPU
     ) -> None:
         check_provider(provider)
         options = ort.SessionOptions()
@@ -69,16 +57,17 @@ class OnnxRuntimeRunner:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if not optimise:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        providers = list(
-            dict.fromkeys(
-                (PROVIDERS[provider], *([PROVIDERS["cuda"]] if provider == "tensorrt" else []), PROVIDERS["cpu"])
-            )
-        )
+        asked = {CPU: (CPU,), "tensorrt": ("tensorrt", "cuda", CPU)}.get(provider, (provider, CPU))
         try:
-            self.session = ort.InferenceSession(model, options, providers=providers)
+            self.session = ort.InferenceSession(model, options, providers=[PROVIDERS[name] for name in asked])
         except Exception as error:  # onnxruntime raises many classes, none of them public
             raise BundleError(f"ONNX Runtime {ort.__version__} cannot load graph '{name}': {error}") from error
-        self.memory = "cuda:0" if provider in _ON_GPU and PROVIDERS[provider] in self.session.get_providers() else HOST
+        if PROVIDERS[provider] not in self.session.get_providers():  # it only warns, and takes the CPU
+            raise MissingDependencyError(
+                f"ONNX Runtime {ort.__version__} has the provider '{provider}', but it does not start here: its driver or libraries are missing. "
+                f"'edgemm doctor' checks this machine; --provider {CPU} runs everywhere"
+            )
+        self.memory = "cuda:0" if provider in ON_GPU else HOST
         self.inputs: Sequence[TensorSpec] = tuple(_spec(value) for value in self.session.get_inputs())
         self.outputs: Sequence[TensorSpec] = tuple(_spec(value) for value in self.session.get_outputs())
 
@@ -95,8 +84,8 @@ class OnnxRuntimeRunner:
         return PlainBound(self, batch)
 
     def close(self) -> None:
-        """Release the session's memory."""
-        del self.session
+        """Release the session's memory; further calls do nothing."""
+        self.__dict__.pop("session", None)
 
 
 class SessionBinding:
@@ -208,7 +197,7 @@ def check_provider(provider: str) -> None:
         has = ", ".join(name for name, full in PROVIDERS.items() if full in ort.get_available_providers())
         raise MissingDependencyError(
             f"the installed ONNX Runtime {ort.__version__} was built without the provider '{provider}' (it has {has}): "
-            f"pip uninstall onnxruntime; pip install {_BROUGHT_BY[provider]}"
+            f"pip uninstall onnxruntime; pip install {BROUGHT_BY[provider]}"
         )
 
 

@@ -14,6 +14,7 @@ from edgemm.errors import BundleError, EdgeMMError, InputError, UnknownNameError
 from edgemm.model.edge import INPUT
 from edgemm.outputs.results import ABSENT, LIVE, InputState, Result, Timings
 from edgemm.runners.choosing import REFERENCE, choices, load_runners
+from edgemm.runners.providers import CPU
 from edgemm.runtime.single_pass import SinglePass, by_key, specs_by_key
 
 if TYPE_CHECKING:
@@ -26,23 +27,27 @@ if TYPE_CHECKING:
 __all__ = ["REFERENCE", "Model", "check_inputs", "open"]
 
 
-def open(bundle: str | Path, *, variant: str = "auto", threads: int = 1, trust: Trust = UNTRUSTED) -> Model:  # noqa: A001
+def open(  # noqa: A001
+    bundle: str | Path, *, variant: str = "auto", provider: str = CPU, threads: int = 1, trust: Trust = UNTRUSTED
+) -> Model:
     """Open a bundle for `infer`, `live` and `edgemm.stream`.
 
     Args:
         bundle: folder or zip.
         variant: a target key, or a precision or device that means one; `auto` takes the FP32 reference for this CPU, or
             what fits this machine better and needs no trust, or has it (`trust=edgemm.Trust(engines=True)`).
+        provider: ONNX Runtime's execution provider: `cpu`, or `cuda`, `tensorrt` or `openvino` where the installed build has it; any
+            but `cpu` runs ONNX, and `auto` then takes the FP32 reference.
         threads: threads of each graph's session.
         trust: what the bundle is trusted with: native code only when it says so, and no other bundle than one that it names.
 
     Raises:
         BundleError: truncated, changed, of another version or not the one that `trust` names; nothing of it is run then.
-        UnknownNameError: there is no such variant.
-        UsageError: it is native code, and not trusted.
-        MissingDependencyError: what runs that variant is not installed here.
+        UnknownNameError: there is no such variant or provider.
+        UsageError: it is native code, and not trusted; or it is not for that provider.
+        MissingDependencyError: what runs that variant is not installed here, or the provider is not in this build or does not start.
     """
-    return Model(Bundle(bundle, trust), variant=variant, threads=threads)
+    return Model(Bundle(bundle, trust), variant=variant, provider=provider, threads=threads)
 
 
 class Model:
@@ -54,12 +59,14 @@ class Model:
         graph: nodes and edges.
         variant: target key of what runs.
         variant_reason: why it was chosen.
+        provider: the execution provider that was asked for.
     """
 
-    def __init__(self, bundle: Bundle, *, variant: str = "auto", threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, *, variant: str = "auto", provider: str = CPU, threads: int = 1) -> None:
         self.bundle = bundle
         self.graph = bundle.manifest.model
-        self.variant, self.variant_reason, self.runners = _load(bundle, variant, threads)
+        self.provider = provider
+        self.variant, self.variant_reason, self.runners = _load(bundle, variant, provider, threads)
         self.kinds = {name: output.kind for name, output in self.graph.outputs.items()}
         self._specs = specs_by_key(self.graph.inputs)
         self._closed = False
@@ -205,15 +212,15 @@ class Model:
         return states
 
 
-def _load(bundle: Bundle, wanted: str, threads: int) -> tuple[str, str, dict[str, Runner]]:
+def _load(bundle: Bundle, wanted: str, provider: str, threads: int) -> tuple[str, str, dict[str, Runner]]:
     """The first choice that can be loaded: (target key, why, graph -> runner)."""
     failed = ""
-    for choice in choices(bundle, wanted):
+    for choice in choices(bundle, wanted, provider):
         files = bundle.manifest.variants[choice.key].files
         # read outside of what may fail: a file that was changed is an error, not a reason to take another variant
         contents = {graph: bundle.read(files[graph]) for graph in bundle.manifest.model.graph_names}
         try:
-            runners = load_runners(bundle, choice.key, contents, threads)
+            runners = load_runners(bundle, choice.key, contents, threads, provider)
         except EdgeMMError as error:
             if choice.last:
                 raise

@@ -21,6 +21,7 @@ from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import EdgeMMError, InputError, SourceError, UsageError
 from edgemm.host.interfaces import Packet, Source
 from edgemm.outputs.results import Result
+from edgemm.runners.providers import CPU
 from edgemm.runtime.model import Model, check_inputs
 from edgemm.runtime.model import open as open_bundle
 from edgemm.streaming.channels import Limits, Mailbox, Queue
@@ -44,6 +45,7 @@ def stream(
     realtime: bool = True,
     seconds: float | None = None,
     variant: str = "auto",
+    provider: str = CPU,
     threads: int = 1,
     trust: Trust = UNTRUSTED,
     allow_missing: bool = False,
@@ -63,7 +65,7 @@ def stream(
         observer: told of starts, packets, results, drops and errors, as are the observers that plugins register.
         realtime: pace recorded sources by their timestamps; False runs as fast as possible, in order of capture.
         seconds: end after so much stream time.
-        variant: as in `open`.
+        variant, provider: as in `open`.
         threads: as in `open`.
         trust: as in `open`; of a model that is already open, only whether it is the bundle that is named.
         allow_missing: go on without a source that cannot be opened at all, instead of raising; a source that breaks down later never
@@ -75,7 +77,7 @@ def stream(
     """
     if seconds is not None and not 0 < seconds < 1e9:
         raise UsageError(f"seconds must be above 0, got {seconds:g}")
-    model, own = _opened(bundle, variant, threads, trust)
+    model, own = _opened(bundle, variant, provider, threads, trust)
     sources: Sequence[Source] = ()
     try:
         check_inputs(model, inputs)
@@ -95,12 +97,12 @@ def stream(
         raise
 
 
-def _opened(bundle: str | Path | Model, variant: str, threads: int, trust: Trust) -> tuple[Model, bool]:
+def _opened(bundle: str | Path | Model, variant: str, provider: str, threads: int, trust: Trust) -> tuple[Model, bool]:
     """The model, and whether it was opened here."""
     if isinstance(bundle, Model):
         trust.check_id(bundle.bundle.id, bundle.bundle.path)
         return bundle, False
-    return open_bundle(bundle, variant=variant, threads=threads, trust=trust), True
+    return open_bundle(bundle, variant=variant, provider=provider, threads=threads, trust=trust), True
 
 
 class Stream:

@@ -1,4 +1,4 @@
-"""Contract checks for plugin authors: what EdgeMM asks of an encoder, a fusion, a head and a source, as one call each.
+"""Contract checks for plugin authors: what EdgeMM asks of an encoder, a fusion, a head, a source and a runner, as one call each.
 
     from edgemm.testing import check_encoder
 
@@ -16,6 +16,15 @@ from edgemm.testing.encoders import check_encoder
 from edgemm.testing.examples import draw_inputs
 from edgemm.testing.fusions import check_fusion
 from edgemm.testing.heads import check_head
+from edgemm.testing.runners import check_runner
 from edgemm.testing.sources import check_source
 
-__all__ = ["ContractError", "check_encoder", "check_fusion", "check_head", "check_source", "draw_inputs"]
+__all__ = [
+    "ContractError",
+    "check_encoder",
+    "check_fusion",
+    "check_head",
+    "check_runner",
+    "check_source",
+    "draw_inputs",
+]

@@ -16,6 +16,7 @@ from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import UsageError
 from edgemm.host.plugin_host import PluginHost, default_host
 from edgemm.progress import Progress, show_progress
+from edgemm.runners.providers import CPU
 from edgemm.runtime.rollout import remembers
 from edgemm.training.scores import Evaluation, Infer
 from edgemm.training.scores import evaluate as evaluate_infer
@@ -39,6 +40,7 @@ def evaluate(
     count: int = 2000,
     seed: int = 0,
     variant: str = "auto",
+    provider: str = CPU,
     trust: Trust = UNTRUSTED,
     host: PluginHost | None = None,
     progress: Progress | None = None,
@@ -51,17 +53,17 @@ def evaluate(
         data: folder of the task's data, made there when absent; `$EDGEMM_DATA` or the user's cache if not given.
         count: rows of each test set.
         seed: draws the rows.
-        variant: of a bundle, what to run.
+        variant, provider: of a bundle, what to run, and by which execution provider, as in `open`.
         trust: of a bundle, as in `open`.
         host: plugins to use.
         progress: called with (stage, done, total, note); a bar or lines on standard error if not given.
 
     Raises:
-        UsageError: it is not known which task the model was trained on, an id is expected of a checkpoint, which has none, or the model
-            remembers (state, windows), while a task's rows know nothing of each other.
+        UsageError: it is not known which task the model was trained on, an id or a provider is given for a checkpoint, which has none, or
+            the model remembers (state, windows), while a task's rows know nothing of each other.
     """
     host = host or default_host()
-    infer, trained_on = _answering(Path(model), variant, trust, host)
+    infer, trained_on = _answering(Path(model), variant, provider, trust, host)
     name = task or trained_on
     if not name:
         raise UsageError(f"'{model}' does not say which task it was trained on; name it: --task NAME")
@@ -109,20 +111,22 @@ def infer_from_bundle(model: Model) -> Infer:
     return infer
 
 
-def _answering(path: Path, variant: str, trust: Trust, host: PluginHost) -> tuple[Infer, str]:
+def _answering(path: Path, variant: str, provider: str, trust: Trust, host: PluginHost) -> tuple[Infer, str]:
     """The model at `path` as an `Infer`, and the name of the task that it was trained on, if it says so."""
     if path.suffix == CHECKPOINT or (path / f"model{CHECKPOINT}").is_file():
         from edgemm.modeling import checkpoint
 
         if trust.id is not None:
             raise UsageError(f"'{path}' is a checkpoint, which has no id to expect; only bundles have one")
+        if provider != CPU:
+            raise UsageError(f"'{path}' is a checkpoint, which torch runs: provider '{provider}' is for bundles")
         composed = checkpoint.load(path, host=host)
         _refuse_memory(path, composed.graph)
         training = composed.spec.training
         return infer_from_model(composed), training.task if training else ""
     from edgemm.runtime.model import open as open_bundle
 
-    model = open_bundle(path, variant=variant, trust=trust)
+    model = open_bundle(path, variant=variant, provider=provider, trust=trust)
     try:
         _refuse_memory(path, model.graph)
     except UsageError:

@@ -52,7 +52,7 @@ class Gpu:
         self.lock = threading.RLock()  # the driver may be called by several threads
         self.device = {}  # address -> bytes on the device
         self.pinned = {}  # address -> (ctypes memory, view)
-        self.graveyard = []  # freed host memory is kept, so that a late read is wrong, but does not crash
+        self.graveyard = []  # freed host memory is kept, so that a late read is wrong, and a late write seen, but neither crashes
         self.streams = {}  # number -> queue of work
         self.events = {}  # number -> (stream, how much of its work, what that work comes after)
         self.after = {}  # stream -> {stream: how much of its work comes before what is enqueued next}
@@ -242,7 +242,7 @@ class CudaRuntime(ModuleType):
             self.gpu.wrong("pinned memory freed while pending work uses it")
         memory, view = self.gpu.pinned.pop(address)
         view.fill(UNWRITTEN)
-        self.gpu.graveyard.append(memory)
+        self.gpu.graveyard.append((memory, view))
 
     def _cudaStreamCreateWithFlags(self, flags):
         if flags != self.cudaStreamNonBlocking:
@@ -642,5 +642,8 @@ def machine(monkeypatch, tmp_path):
     here = Machine(monkeypatch)
     yield here
     assert here.gpu.violations == []
+    assert all((view == UNWRITTEN).all() for _, view in here.gpu.graveyard), (
+        "pinned memory was written after it was freed"
+    )
     if not here.gpu.dead:
         assert here.gpu.leaks() == {}, "something was not given back"

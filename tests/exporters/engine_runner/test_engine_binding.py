@@ -15,6 +15,7 @@ from edgemm.bundle.manifest import Variant
 from edgemm.errors import EdgeMMError, InputError
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 from edgemm.runners.values import HostValue, PlainBound
+from edgemm.testing import check_runner
 from edgemm_exporters.tensorrt_engine.runner.failures import DeviceLostError, EngineError
 from edgemm_exporters.tensorrt_engine.runner.opening import open_engine
 
@@ -167,6 +168,12 @@ def test_an_engine_whose_other_axes_vary_is_bound_by_feeding_it(load):
     assert isinstance(runner.bind(), PlainBound)
 
 
+@pytest.mark.parametrize("variant", [RTX, TRT], ids=lambda variant: variant.backend)
+@pytest.mark.parametrize("content", [TWICE, PRODUCT], ids=["one input", "two inputs"])
+def test_engines_keep_the_contract_of_runners(load, variant, content):
+    check_runner(load(content, variant), batches=(1, 3, 8))
+
+
 # ---- copies
 
 
@@ -197,8 +204,10 @@ def test_a_value_is_copied_down_once_per_run_and_only_for_who_looks(machine, pai
     assert counted == {"up": 0, "down": 0}, "what was looked at before is copied with the run"
     pair.first.run(pair.between)
     with copies(machine) as counted:
+        pair.x[:] = 5
         pair.first.run(pair.between)
     assert counted["down"] == 0, "nobody looked any more"
+    assert pair.between[0].array.tolist() == [[10, 10, 10]], "not what was copied with the run before"
 
 
 def test_the_host_waits_once_for_all_that_it_looked_at_before(machine, pair):
@@ -236,6 +245,17 @@ def test_put_and_clear_are_seen_by_who_is_linked(machine, pair):
     assert counted == {"up": 0, "down": 0}
     pair.second.run(pair.last)
     assert (value.array[0, 0], pair.last[0].array[0, 0]) == (0, 0)
+
+
+def test_rows_that_are_put_one_after_the_other_do_not_meet_in_pinned_memory(machine, pair):
+    value = pair.between[0]
+    with copies(machine) as counted:
+        for number in (1, 2, 3):
+            value.put(row(number)[0])  # the imitation compares what it copies with what was there
+    assert counted == {"up": 36, "down": 0}
+    assert pair.first.copied_bytes == counted
+    pair.second.run(pair.last)
+    assert pair.last[0].array[0, 0] == 30
 
 
 def test_a_row_of_another_shape_is_refused(pair):
@@ -505,6 +525,37 @@ def test_closing_waits_for_who_is_at_it_in_another_thread(machine, load):
         thread.join()
     assert failures == ["graph 'net': its engine was closed"] * 3
     assert machine.gpu.leaks() == {}
+
+
+def test_closing_waits_for_who_is_about_to_read_pinned_memory(machine, load, monkeypatch):
+    runner = load(TWICE)
+    bound = runner.bind()
+    outputs = bound.new_outputs()
+    bound.feed("x", row(1))
+    bound.run(outputs)
+    waiting, go_on, seen = threading.Event(), threading.Event(), []
+    wait = machine.cuda._cudaEventSynchronize
+
+    def slow_wait(event):
+        wait(event)
+        waiting.set()
+        machine.gpu.lock.release()  # as the driver, which lets others call meanwhile
+        go_on.wait()
+        machine.gpu.lock.acquire()
+
+    monkeypatch.setattr(machine.cuda, "_cudaEventSynchronize", slow_wait)
+    looking = threading.Thread(target=lambda: seen.append(outputs[0].array[0, 0]))
+    looking.start()
+    waiting.wait()
+    closing = threading.Thread(target=runner.close)
+    closing.start()
+    closing.join(0.2)
+    assert closing.is_alive()
+    assert machine.gpu.leaks()["pinned"] > 0
+    go_on.set()
+    looking.join()
+    closing.join()
+    assert seen == [2], "not what freed memory holds"
 
 
 def test_threads_with_bindings_of_one_engine_get_their_own_answers(machine, load):
