@@ -64,6 +64,7 @@ def test_what_is_not_finite_passes_no_gate(bad):
     got = reference.copy()
     got[3, 1] = bad
     found = compare("x", [reference], [got])
+    assert found == Parity("x", np.inf, np.inf, cosine=0.0, snr_db=0.0, agreement=0.0, rows=4)
     assert not any(found.passes(precision.gate) for precision in PRECISIONS.values())
     assert not found.passes(Gate(0.1, 0.1))
 
@@ -93,8 +94,36 @@ def test_the_worst_output_of_a_node_counts():
     assert (found.max_abs, found.relative) == (1, 0.5)
 
 
-def test_a_record_is_json():
-    assert json.loads(json.dumps(parity().to_json()))["cosine"] == 0.9
+def test_small_values_are_measured_by_their_own_size():
+    reference = np.array([[1e-3, 0.0], [0.0, 2e-3]])
+    found = compare("x", [reference], [np.array([[1e-3, 0.0], [1e-3, 2e-3]])])
+    assert found.relative == pytest.approx(0.5)
+    assert found.cosine == pytest.approx((1 + 2 / 5**0.5) / 2)
+    assert found.snr_db == pytest.approx(10 * np.log10(5))
+
+
+def test_outputs_may_have_any_shape_and_order_and_be_bools_alone():
+    tokens, valid = np.arange(12.0).reshape(2, 2, 3), np.ones((2, 2, 1), bool)
+    found = compare("x", [valid, tokens], [valid, tokens + 1])
+    assert (found.max_abs, found.agreement, found.rows) == (1, 1, 2)
+    assert compare("x", [valid], [~valid]) == Parity("x", 0, 0, cosine=1.0, snr_db=200.0, agreement=0.0, rows=2)
+    nothing = np.zeros((2, 0))
+    assert compare("x", [nothing], [nothing]).passes(PRECISIONS[FP32].gate)
+    with pytest.raises(ValueError, match="longer"):
+        compare("x", [tokens], [tokens, tokens])
+
+
+def test_a_record_is_json_of_as_many_digits_as_say_something():
+    found = Parity("x", 1.23456789, 0.000123456, 0.12345678, 12.3456, 0.1234567, 4)
+    assert json.loads(json.dumps(found.to_json())) == {
+        "name": "x",
+        "max_abs": 1.235,
+        "relative": 0.0001235,
+        "cosine": 0.123457,
+        "snr_db": 12.3,
+        "agreement": 0.1235,
+        "rows": 4,
+    }
 
 
 def test_what_a_precision_falls_back_to_asks_for_more_and_ends_at_the_reference():

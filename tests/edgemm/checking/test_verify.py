@@ -112,7 +112,7 @@ def test_a_quantized_variant_may_answer_one_row_of_eight_otherwise(write, slips,
 
 
 def test_a_variant_that_should_run_here_and_does_not_has_failed(write):
-    found = edgemm.verify(write({"fp32": product(np.eye(4)), "int8": product(np.eye(4), name="other")}))
+    found = edgemm.verify(write({"int8": product(np.eye(4), name="other"), "fp32": product(np.eye(4))}))
     assert found.skipped == {}
     assert found.failed[KEYS["int8"]].startswith("it does not run: ")
     assert "graph 'net' of variant 'cpu.onnxruntime.int8' takes other" in found.failed[KEYS["int8"]]
@@ -174,6 +174,20 @@ def test_a_result_says_all_of_it_in_json(write):
     found = edgemm.verify(write({"fp32": product(turned(30))})).to_json()
     assert json.loads(json.dumps(found)) == found
     assert (found["passed"], found["files"], list(found["failed"])) == (False, 2, [KEYS["fp32"]])
+
+
+def test_every_session_is_closed(write, monkeypatch):
+    closed = []
+    close = OnnxRuntimeRunner.close
+    path = write({"fp32": product(np.eye(4)), "int8": product(np.eye(4))})
+
+    def noted(self):
+        closed.append(self)
+        close(self)
+
+    monkeypatch.setattr(OnnxRuntimeRunner, "close", noted)
+    edgemm.verify(path)
+    assert len(closed) == 2
 
 
 def test_a_few_rows_are_kept_as_vectors(write):
