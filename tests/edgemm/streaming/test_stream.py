@@ -252,7 +252,7 @@ def test_options_of_opening_reach_the_bundle(three_inputs, script, monkeypatch):
     monkeypatch.setattr("edgemm.streaming.stream.open_bundle", remember)
     inputs = {"image": script(*images(1))}
     edgemm.stream(three_inputs(), inputs, variant="fp32", threads=2, trust=trust, realtime=False).close()
-    assert asked == [{"variant": "fp32", "threads": 2, "trust": trust}]
+    assert asked == [{"variant": "fp32", "provider": "cpu", "threads": 2, "trust": trust}]
 
 
 # what cannot be asked for
