@@ -47,10 +47,23 @@ def declaration_from_table(
             f"{where}: kind is missing, such as kind = \"{'image' if role == INPUTS else 'classes'}\"; see 'edgemm plugins --kind {role}'"
         )
     made = class_of_kind(role, kind, provider)
+    return declaration_of_class(made, options, where, role=role, ignore_unknown=ignore_unknown, files=files)
+
+
+def declaration_of_class(
+    made: Any,
+    options: Mapping[str, Any],
+    where: str,
+    *,
+    role: str = "declaration",
+    ignore_unknown: bool = False,
+    files: Files | None = None,
+) -> Any:
+    """Make a declaration whose class is known, from the other keys of its table; arguments and errors as above."""
     known = [item.name for item in fields(made)]
     unknown = [key for key in options if key not in known]
-    article = "an" if kind[0] in "aeiou" else "a"
-    has = f"{article} {kind} {role} has: {', '.join(known) or 'no keys'}"
+    article = "an" if made.kind[:1] in "aeiou" else "a"
+    has = f"{article} {made.kind} {role} has: {', '.join(known) or 'no keys'}"
     if unknown and not ignore_unknown:
         raise SpecError(f"{where}: unknown key '{unknown[0]}'; {has}", path=(unknown[0],))
     given = {key: _frozen(value) for key, value in options.items() if key in known}

@@ -59,6 +59,10 @@ class Ring:
             both[:, : end - size] = rows[size - position :]
         self.written += count
 
+    def blank(self, slot: int) -> None:
+        """Fill one row with zeros: the one that was written as the `slot`-th, or any number of sizes after it."""
+        self._both[:, slot] = 0
+
     def window(self) -> np.ndarray:
         """The newest rows `(1, size, …)`, oldest first, zeros where nothing was written yet; a view, overwritten later."""
         start = self.written % self._size

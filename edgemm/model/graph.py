@@ -170,6 +170,11 @@ def _check_node(model: ModelGraph, by_name: Mapping[str, Node], node: Node) -> N
             raise UnknownNameError(f"member of {where}:", member, node.sources)
     if (node.presence or node.age) and not node.members:
         raise SpecError(f"{where} takes presence or age, so it must name its members")
+    if node.presence and set(node.members) != set(node.sources):
+        missing = ", ".join(source for source in node.sources if source not in node.members)
+        raise SpecError(
+            f"{where} takes presence, so all that it reads must be its members, or nothing tells it when they are absent: {missing}"
+        )
     for name in (*node.state, *([node.usable] if node.usable else [])):
         if name not in node.outputs:
             raise UnknownNameError(f"output of {where}:", name, node.outputs)

@@ -7,6 +7,7 @@ subtracted from a clock: a reader remembers which version it has seen, so nobody
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,12 @@ class Cell:
         reason: why it is not usable.
         watchers: called with the capture time after each arrival; windows listen here.
         made_of: whether what it was computed from may still be used at a time; None for what was not computed.
+        tells_of: the input whose state results tell from it, where they do.
     """
 
     __slots__ = (
-        "captured_ns", "changes", "made_of", "reason", "reported", "stale_after_ns", "valid_for_ns", "values", "version", "watchers",
+        "captured_ns", "changes", "made_of", "reason", "reported", "stale_after_ns", "tells_of", "valid_for_ns", "values", "version",
+        "watchers",
     )  # fmt: skip
 
     def __init__(self, values: tuple[Value, ...], stale_after_ms: float = 1000.0, valid_for_ms: float = 0.0) -> None:
@@ -50,6 +53,7 @@ class Cell:
         self.valid_for_ns = int(valid_for_ms * NS_PER_MS)
         self.watchers: tuple[Callable[[int], None], ...] = ()
         self.made_of: Callable[[int], bool] | None = None
+        self.tells_of: InputCell | None = None
 
     def age_ns(self, now_ns: int) -> int:
         """Age of what may be used at `now_ns`, or `NEVER`. What was captured after `now_ns` is of age 0."""
@@ -99,13 +103,13 @@ class Cell:
         served_before = self.version == self.reported
         self.reported = self.version
         if age_ns == NEVER:
-            return NEVER, False, self.reason or ("expired" if self.captured_ns != NEVER else "")
+            ended = "" if self.tells_of is None else self.tells_of.ended
+            return NEVER, False, self.reason or ("expired" if self.captured_ns != NEVER else ended or "no data")
         return age_ns, served_before, ""
 
     def clear(self) -> None:
-        """Forget what is held."""
-        self.version += 1
-        self.changes += 1
+        """Forget what is held, and that anything ever was."""
+        self.version = self.changes = self.reported = 0
         self.captured_ns, self.reason = NEVER, ""
 
 
@@ -115,9 +119,9 @@ class InputCell(Cell):
     Attributes:
         late: values refused because something newer had come before.
         ended: why nothing more will come; "" while something may.
-        compare: whether some reader runs on change, so that values are compared.
+        compare: whether some reader runs on change, so that values are compared; not where a feed of its own makes more of them than one.
         keep: whether some reader reads later than at the push, so that what the feed only lends is copied.
-        refreshed: cells whose content is captured again when this input says the same again.
+        refreshed: called with the capture time when this input says the same again.
     """
 
     __slots__ = (
@@ -147,41 +151,50 @@ class InputCell(Cell):
         self.ended = ""
         self.compare = False
         self.keep = False
-        self.refreshed: list[Cell] = []
+        self.refreshed: list[Callable[[int], None]] = []
         self._compared: Any = None
 
-    def repeats(self, raw: Any, captured_ns: int) -> bool:
-        """Take a value that says again what is held; False where it does not. Asked only where some reader cares."""
-        if self.captured_ns == NEVER or not _same(raw, self._compared):
-            # its owner may change an array in place, so what is compared with must be a copy
-            self._compared = raw.copy() if isinstance(raw, np.ndarray) else raw
-            return False
-        self.captured_ns = captured_ns
-        self.version += 1  # an arrival, not a change
-        self.tell(captured_ns)
-        for cell in self.refreshed:
-            cell.refresh(captured_ns)
-        return True
-
-    def arrivals(self, raw: Any, captured_ns: int) -> Iterable[int]:
+    def arrivals(self, raw: Any, captured_ns: int, before: Callable[[int], None] | None = None) -> Iterable[int]:
         """Take a value; the capture time of each arrival that it makes, each held until the next is asked for.
+
+        Args:
+            raw: the value.
+            captured_ns: its capture time.
+            before: called with that time once the value is known to fit, before any of it is held.
 
         Raises:
             InputError: it does not fit; the message names the input.
         """
-        if self.compare and self.repeats(raw, captured_ns):
-            self.newest_ns = captured_ns
-            return (captured_ns,)
+        made: Iterable[tuple[Tensors, int]] = ()
+        again = self.compare and self.captured_ns != NEVER and _same(raw, self._compared)
         try:
-            if self._convert is not None:  # the hot path: one value in, one out, no generator between
-                self.take(self._convert(raw), captured_ns)
-                self.newest_ns = captured_ns
-                return (captured_ns,)
-            made = self.feed.push(raw, captured_ns)
+            if self._convert is None:
+                made = self.feed.push(raw, captured_ns)
+            elif not again:
+                tensors = self._convert(raw)
         except InputError as error:
             raise self._misfit(error) from None
+        if before is not None:
+            before(captured_ns)
         self.newest_ns = captured_ns
-        return self._one_by_one(made)
+        self.ended = ""
+        if self._convert is None:
+            return self._one_by_one(made)
+        if again:
+            self._take_again(captured_ns)
+        else:  # the hot path: one value in, one out, no generator between
+            if self.compare:  # its owner may change it in place, so what is compared with must be a copy
+                self._compared = raw if isinstance(raw, str) else deepcopy(raw)
+            self.take(tensors, captured_ns)
+        return (captured_ns,)
+
+    def _take_again(self, captured_ns: int) -> None:
+        """Take a value that says again what is held: an arrival, but no change."""
+        self.captured_ns = captured_ns
+        self.version += 1
+        self.tell(captured_ns)
+        for said_again in self.refreshed:
+            said_again(captured_ns)
 
     def _one_by_one(self, made: Iterable[tuple[Tensors, int]]) -> Iterator[int]:
         try:
@@ -192,7 +205,6 @@ class InputCell(Cell):
             raise self._misfit(error) from None
 
     def _misfit(self, error: InputError) -> InputError:
-        self._compared = None
         return InputError(f"input '{self.name}': {error}")
 
     def take(self, tensors: Tensors, captured_ns: int) -> None:
@@ -212,6 +224,13 @@ class InputCell(Cell):
         """Into the cell's own arrays, which stay where they are: who reads them has bound them once."""
         for value, tensor in zip(self.values, tensors, strict=True):
             np.copyto(value.array, tensor)
+
+    def own(self) -> None:
+        """Somebody reads later than at the push: keep what the feed only lends, from now on."""
+        if self.feed.borrowed and not self.keep:
+            self.keep = True
+            for value in self.values:
+                value.array = value.array.copy()  # type: ignore[misc]
 
     def clear(self) -> None:
         """Forget everything, also what the feed has of the past."""
@@ -264,9 +283,18 @@ class WindowCell(Cell):
         for place in range(self._count):
             stamp = self._stamps[(self._written + place) % self._count]
             age_ns = max(0, now_ns - stamp)
-            there = stamp != NEVER and not (limit_ns and age_ns > limit_ns)
+            if limit_ns and age_ns > limit_ns and stamp != NEVER:
+                self._forget((self._written + place) % self._count)
+                stamp = NEVER
+            there = stamp != NEVER
             self._mask[0, place] = there
             self._ages[0, place] = age_ns / NS_PER_MS if there else 0.0
+
+    def _forget(self, slot: int) -> None:
+        """What has become too old is as what never came: zero, and not there."""
+        self._stamps[slot] = NEVER
+        for place in self._read:
+            self._rings[place].blank(slot)
 
     def clear(self) -> None:
         """Forget every value."""
@@ -279,6 +307,12 @@ class WindowCell(Cell):
 
 
 def _same(value: Any, other: Any) -> bool:
+    """Whether two raw values say the same; what cannot be compared does not."""
     if isinstance(value, np.ndarray):
-        return isinstance(other, np.ndarray) and np.array_equal(value, other)
-    return bool(value == other)
+        return isinstance(other, np.ndarray) and value.dtype == other.dtype and np.array_equal(value, other)
+    if isinstance(value, (tuple, list)):
+        return type(value) is type(other) and len(value) == len(other) and all(map(_same, value, other))
+    try:
+        return bool(value == other)
+    except ValueError:  # of arrays somewhere inside
+        return False

@@ -62,6 +62,9 @@ class Loop(Once):
         self.running = self._captured_ns != NEVER
         self.steps = 0
         if self.running:
+            if any(self.cell.values[place] is value for place, value in self._state_now.items()):
+                # what it said last is seen until its first step, so state begins in the buffer that nobody sees
+                self._state_now, self._state_next = self._state_next, self._state_now
             clear_values(tuple(self._state_now.values()))
             self._bind_reads()
 
@@ -81,7 +84,7 @@ class Loop(Once):
         self.running = not done and not (self._limit and self.steps >= self._limit)
 
     def fail(self, now_ns: int, error: Exception) -> None:
-        """A loop that fails is over; news starts it again."""
+        """A loop that fails is over; it starts again when its quarantine is."""
         super().fail(now_ns, error)
         self.running = False
 
@@ -89,7 +92,7 @@ class Loop(Once):
         """Forget everything, and stop."""
         super().reset()
         self.running = False
-        self.steps = 0
+        self.steps = self.resumed = 0
 
     def _bind_reads(self) -> None:
         """Read in place what restarts the loop whenever it changes; copy what must stay as it was at the start."""

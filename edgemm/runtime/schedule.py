@@ -82,7 +82,6 @@ class Live:
             for name, reads in self._answers
         ]
         self._kinds: dict[str, OutputKind] = {name: output.kind for name, output in graph.outputs.items()}
-        self._final = tuple(step for step in steps if step.answers and not step.loops)
         self._rows = [(name, self._row_cell(name)) for name in self.inputs]
         self._sequence = 0
         self.recent: deque[tuple[int, int, int]] = deque(maxlen=4096)
@@ -136,15 +135,22 @@ class Live:
         if captured_ns < cell.newest_ns:
             cell.late += 1
             return (), None
-        result = self._tick_before(captured_ns) if self._ticking else None
-        return cell.arrivals(value, captured_ns), result
+        if not self._ticking:
+            return cell.arrivals(value, captured_ns), None
+        answered: list[Result] = []
+        arrivals = cell.arrivals(value, captured_ns, lambda at_ns: answered.extend(self._tick_before(at_ns)))
+        return arrivals, answered[-1] if answered else None
 
     def tick(self, now_ns: int | None = None) -> Result:
-        """Answer now, whatever has come so far: runs the nodes that give outputs, and those that run at a rate; no loop."""
+        """Answer now, whatever has come so far.
+
+        Runs the nodes that give outputs, due or not, those that run at a rate, and what that sets off; of loops no step. Deadlines stay
+        where they are.
+        """
         now_ns = self._clock() if now_ns is None else now_ns
         started_ns = monotonic_ns()
-        for step in self._with_ticks or self._final:
-            if not step.loops:
+        for step in self.steps.values():
+            if step.period_ns or (step.answers and not step.loops) or step.due(now_ns):
                 self.run(step, now_ns)
         return self.answer(now_ns, started_ns)
 
@@ -173,7 +179,8 @@ class Live:
             self._quarantine(loop, now_ns, error)
         else:
             self._release(loop)
-        result = self._run_due(self._after[loop], now_ns, started_ns)
+        plan = tuple(step for step in self._untimed if step is not loop) if self._failing else self._after[loop]
+        result = self._run_due(plan, now_ns, started_ns)
         if result is None and loop.answers:
             result = self.answer(now_ns, started_ns)
         if not loop.running and loop.due(now_ns):  # news has waited until it was done
@@ -197,20 +204,24 @@ class Live:
         self.inputs[name].ended = reason
 
     def reset(self, name: str | None = None) -> None:
-        """Forget one input, or everything: state, embeddings and windows."""
+        """Forget one input and what was made of it, or everything: state, embeddings, windows and failures.
+
+        What is forgotten behaves as in a new stream: it runs with the next news. Without a name time may begin anew too, so rates count from
+        the next push or `start`. Results are counted on, and so is what was late.
+        """
         if name is not None and name not in self.inputs:
             raise UnknownNameError("input", name, self.inputs)
-        names = [name] if name else list(self.inputs)
-        cleared: list[Cell] = [self.inputs[each] for each in names]
+        names = list(self.inputs) if name is None else [name]
+        steps = [step for step in self.steps.values() if self._depends[step].intersection(names)]
+        cleared: set[Cell] = {*(self.inputs[each] for each in names), *(step.cell for step in steps)}
+        cleared |= {window for window in self._windows if window.source in cleared}
         for cell in cleared:
             cell.clear()
-        for step in self.steps.values():
-            if self._depends[step].intersection(names):
-                step.reset()
-                cleared.append(step.cell)
-        for window in self._windows:
-            if window.source in cleared:
-                window.clear()
+        for step in steps:
+            step.reset()
+        if name is None:
+            for step in self._ticking:
+                step.due_ns = NEVER
         self._failing = [step for step in self._failing if step.failures]
 
     def answer(self, at_ns: int, started_ns: int) -> Result:
@@ -220,7 +231,10 @@ class Live:
         for name, reads in self._answers:
             read = {}
             for tensor, step, place in reads:
-                if step.cell.captured_ns == NEVER or step.skipped or not step.stands(at_ns):
+                cell = step.cell
+                if cell.captured_ns == NEVER or step.skipped or not step.stands(at_ns):
+                    break
+                if cell.valid_for_ns and cell.age_ns(at_ns) == NEVER:
                     break
                 read[tensor] = step.cell.values[place].array[0].copy()
             else:
@@ -262,10 +276,9 @@ class Live:
             make_windows(node, cells)
             step = self.steps[node.name] = step_for(node, graph, runners[node.graph], cells)
             cells[node.name, None] = step.cell
-            if node.trigger.name == "change":
-                for cell in step.cells:
-                    if isinstance(cell, InputCell):
-                        cell.refreshed.append(step.cell)
+            first = step.cells[0]
+            if node.trigger.name == "change" and isinstance(first, InputCell):
+                first.refreshed.append(step.said_again)
         self._windows = tuple(cell for cell in cells.values() if isinstance(cell, WindowCell))
 
     def _answers_of(self, graph: ModelGraph) -> list[_Answer]:
@@ -275,24 +288,25 @@ class Live:
             for tensor, edge in output.reads.items():
                 step, place = self.steps[edge.owner], graph.tensor_index(edge)
                 step.answers = tuple(dict.fromkeys((*step.answers, place)))
+                for cell in step.cells:
+                    if isinstance(cell, InputCell):
+                        cell.own()  # `tick` runs it whenever it is asked
                 reads.append((tensor, step, place))
             answers.append((name, tuple(reads)))
         return answers
 
-    def _tick_before(self, captured_ns: int) -> Result | None:
-        """In pushed mode time moves with what is pushed: the newest deadline before it is answered first."""
-        result = None
+    def _tick_before(self, captured_ns: int) -> Iterator[Result]:
+        """In pushed mode time moves with what is pushed: of each node the newest deadline up to it is answered first, in order of time."""
         for step in self._ticking:
             if step.due_ns == NEVER:
                 step.schedule(captured_ns)
             elif step.due_ns <= captured_ns:
                 step.skip_to(captured_ns)
-                result = self._run_deadline(step.due_ns)
-        return result
+        return self.advance(captured_ns)
 
     def _run_deadline(self, deadline_ns: int) -> Result:
         started_ns = monotonic_ns()
-        for step in self._with_ticks:
+        for step in self.steps.values() if self._failing else self._with_ticks:
             if step.period_ns:
                 if step.due_ns == deadline_ns:
                     step.due_ns += step.period_ns
@@ -333,7 +347,7 @@ class Live:
         states = {}
         for (name, cell), (age_ns, hit, reason) in zip(self._rows, rows, strict=True):
             if age_ns == NEVER:
-                states[name] = InputState(ABSENT, None, False, reason or self.inputs[name].ended or "no data")
+                states[name] = InputState(ABSENT, None, False, reason)
             else:
                 state = STALE if age_ns > cell.stale_after_ns else LIVE
                 states[name] = InputState(state, age_ns / NS_PER_MS, hit, "")
@@ -341,10 +355,11 @@ class Live:
 
     def _row_cell(self, name: str) -> Cell:
         """Where an input's state is read: the embedding made of it, or the input itself where no encoder reads it."""
-        cell = self.inputs[name]
-        for step in self.steps.values():
-            if step.cells[0] is cell and not step.node.members and not step.answers:
-                return step.cell
+        source = self.inputs[name]
+        encoders = (s for s in self.steps.values() if s.cells[0] is source and not s.node.members and not s.answers)
+        encoder = next(encoders, None)
+        cell = source if encoder is None else encoder.cell
+        cell.tells_of = source
         return cell
 
 

@@ -6,22 +6,20 @@ schedule's. What it may read is decided in `feeds`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from math import fsum, isfinite
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from edgemm.errors import EdgeMMError
+from edgemm.inputs.kind import Feed
 from edgemm.model.edge import AGE, MASK, Edge, Window
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.model.rules import Until
-from edgemm.runners.values import HOST, HostValue, Value, bind
+from edgemm.runners.values import HostValue, Value, bind, few_numbers, is_finite, is_sum_finite
 from edgemm.runtime.cells import NEVER, Cell, InputCell, WindowCell
 from edgemm.runtime.feeds import all_usable, recognised, write_members
 
-FEW = 64  # numbers
-_SUMMED = (np.dtype(np.float32), np.dtype(np.float64))
 FIRST_RETRY_NS, LAST_RETRY_NS = 100_000_000, 10_000_000_000
 Sources = Mapping[tuple[str, Window | None], Cell]
 Link = tuple[str, Cell, int]  # graph input, what it reads of, which of its values
@@ -97,7 +95,7 @@ class Once:
         self.cell = Cell(self._visible, node.stale_after_ms, node.valid_for_ms)
         self.cell.made_of = self.stands
         self._usable = node.outputs.index(node.usable) if node.usable else -1
-        self._numbers = _few_numbers(self._visible, self._spare, self._state_now.values(), self._state_next.values())
+        self._numbers = few_numbers(self._visible, self._spare, self._state_now.values(), self._state_next.values())
 
     def _make_outputs(self, graph: ModelGraph) -> None:
         """Outputs that must outlive the next run are double-buffered; state is kept apart from what others see.
@@ -194,7 +192,7 @@ class Once:
         if only is not None:  # most nodes are encoders, which read one thing: the hot path
             self.marks[0] = only.changes if self._by_changes else only.version
         else:
-            self.marks = [cell.changes if self._by_changes else cell.version for cell in self.cells]
+            self._mark_all()
             for window in self._windows:
                 window.align(now_ns)
         if now_ns < self.retry_ns:  # quarantined after a failure
@@ -202,10 +200,10 @@ class Once:
             return NEVER
         if only is not None and not only.valid_for_ns:
             captured_ns = only.captured_ns
-        elif self._members:
-            captured_ns = self._align(now_ns)
+        elif self._takes_presence:
+            captured_ns = now_ns if self._align(now_ns) else NEVER
         else:
-            captured_ns = self.cells[0].captured_ns if all_usable(self.cells, now_ns) else NEVER
+            captured_ns = self._oldest_first(now_ns)
         if captured_ns == NEVER:
             self.skipped = True
             if not self._hold:  # what it was made of is gone: so is what it made
@@ -241,6 +239,11 @@ class Once:
         if cell.watchers:
             cell.tell(captured_ns)
 
+    def said_again(self, captured_ns: int) -> None:
+        """The first thing that it reads has come again, unchanged: so its answer is as new, if it was made of just that."""
+        if self.marks[0] == self.cells[0].changes and not self.skipped and not self.cell.reason:
+            self.cell.refresh(captured_ns)
+
     def fail(self, now_ns: int, error: Exception) -> None:
         """Quarantine: absent with the reason, and tried again only after a while, which doubles with each failure in a row."""
         self.failures += 1
@@ -248,10 +251,14 @@ class Once:
         self.retry_ns = now_ns + min(LAST_RETRY_NS, FIRST_RETRY_NS << min(self.failures - 1, 16))
         self.skipped = True
         self.cell.withdraw(f"failed: {self.error}", news=True)
+        for cell in self.cells:
+            if isinstance(cell, InputCell):
+                cell.own()  # it is tried again without news, whenever that is
 
     def reset(self) -> None:
-        """Forget outputs, state and failures."""
+        """Forget outputs, state and failures: what comes from now on is news. What it reads is cleared before, if that is to be forgotten too."""
         self.cell.clear()
+        self._mark_all()
         self.skipped = True
         self.failures, self.error, self.retry_ns = 0, "", NEVER
         for values in (self._visible, self._spare):
@@ -259,18 +266,30 @@ class Once:
         for states in (self._state_now, self._state_next):
             clear_values(tuple(states.values()))
 
-    def _align(self, now_ns: int) -> int:
-        """Fill presence and age; capture time of the answer to come, which is now, or NEVER if the node cannot run."""
+    def _mark_all(self) -> None:
+        """Remember what is seen now, to tell news from it."""
+        self.marks = [cell.changes if self._by_changes else cell.version for cell in self.cells]
+
+    def _oldest_first(self, now_ns: int) -> int:
+        """Of a node without presence, capture time of the answer to come: that of the first thing it reads, or NEVER if it cannot run."""
+        cells = self.cells
+        if not all_usable(cells, now_ns):
+            return NEVER
+        if self._policy.selective and not all(self._policy.admits(cell, cells) for cell in cells):
+            return NEVER
+        if self._members:
+            self._align(now_ns)
+        return cells[0].captured_ns
+
+    def _align(self, now_ns: int) -> bool:
+        """Fill presence and age; whether anybody is present."""
         ages_ns = [member.age_ns(now_ns) for member in self._members]
         if self._policy.selective:
             admits = self._policy.admits
             for index, member in enumerate(self._members):
                 if not admits(member, self.cells):
                     ages_ns[index] = NEVER
-        present = write_members(ages_ns, self._presence_row, self._age_row)
-        if not self._takes_presence and not all_usable(self.cells, now_ns):
-            return NEVER
-        return now_ns if present else NEVER
+        return write_members(ages_ns, self._presence_row, self._age_row)
 
     def _bind(self) -> None:
         """Rebind what lies elsewhere than at this node's last run."""
@@ -312,7 +331,7 @@ class Once:
         for place in self.answers:
             value = outputs[place]
             numbers = self._numbers.get(id(value)) if value.fixed else None
-            if not (_is_finite(value.array) if numbers is None else _is_sum_finite(numbers)):
+            if not (is_finite(value.array) if numbers is None else is_sum_finite(numbers)):
                 name = self.node.outputs[place]
                 raise NotFiniteError(f"output '{name}' of node '{self.node.name}' is not finite (NaN or infinity)")
 
@@ -337,28 +356,6 @@ def _sorted_links(links: list[Link]) -> tuple[list[_Swapped], list[Link]]:
     return list(swapped.values()), moving
 
 
-def _few_numbers(*buffers: Iterable[Value]) -> dict[int, memoryview]:
-    """By their values' identity, the numbers of small answers: Python adds them up faster than numpy, which leaves the caches colder too."""
-    return {
-        id(value): memoryview(value.array.reshape(-1))  # type: ignore[arg-type, unused-ignore]
-        for values in buffers
-        for value in values
-        if value.fixed and value.memory == HOST and value.array.dtype in _SUMMED and value.array.size <= FEW
-    }
-
-
-def _is_sum_finite(numbers: memoryview) -> bool:
-    """Whether a sum is finite, which NaN and infinity both survive."""
-    try:
-        return isfinite(fsum(numbers))
-    except ValueError:  # infinities of both signs
-        return False
-
-
-def _is_finite(array: np.ndarray) -> bool:
-    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
-
-
 def make_windows(node: Node, cells: dict[tuple[str, Window | None], Cell]) -> None:
     """Make the windows that a node reads, where no other node has, and tell inputs how they are read."""
     for source, window in node.windows:
@@ -371,8 +368,9 @@ def make_windows(node: Node, cells: dict[tuple[str, Window | None], Cell]) -> No
         if window is not None:
             continue
         if isinstance(cell, InputCell):
-            cell.keep = cell.keep or (cell.feed.borrowed and late_reader)
-            cell.compare = cell.compare or (node.trigger.name == "change" and not cell.feed.borrowed)
+            if late_reader:
+                cell.own()
+            cell.compare = cell.compare or (node.trigger.name == "change" and type(cell.feed) is Feed)
 
 
 def _place(edge: Edge, graph: ModelGraph) -> int:

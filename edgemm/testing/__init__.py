@@ -1,4 +1,4 @@
-"""Contract checks for plugin authors: what EdgeMM asks of an encoder, a fusion, a head, a source and a runner, as one call each.
+"""Contract checks for plugin authors: what EdgeMM asks of a kind of input or output, an encoder, a fusion, a head, a source and a runner.
 
     from edgemm.testing import check_encoder
 
@@ -16,6 +16,8 @@ from edgemm.testing.encoders import check_encoder
 from edgemm.testing.examples import draw_inputs
 from edgemm.testing.fusions import check_fusion
 from edgemm.testing.heads import check_head
+from edgemm.testing.inputs import check_input
+from edgemm.testing.outputs import check_output
 from edgemm.testing.runners import check_runner
 from edgemm.testing.sources import check_source
 
@@ -24,6 +26,8 @@ __all__ = [
     "check_encoder",
     "check_fusion",
     "check_head",
+    "check_input",
+    "check_output",
     "check_runner",
     "check_source",
     "draw_inputs",

@@ -1,17 +1,23 @@
-"""What all checks of modules share: comparing, gradients, and the same answer from ONNX Runtime."""
+"""What all checks share: of declarations, that they are data; of modules, comparing, gradients, and the same answer from ONNX Runtime."""
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgemm.errors import ExportError, PluginError
+from edgemm.assets import assets_of
+from edgemm.errors import EdgeMMError, ExportError, PluginError
+from edgemm.host.declarations import declaration_of_class, table_from_declaration
+from edgemm.host.entries import NAME
 from edgemm.tensors import BATCH, TensorSpec
 
 # FP32 on both sides: only the order of summation differs, with the batch size and between torch and ONNX Runtime.
@@ -53,6 +59,34 @@ def expect_close(what: str, got: Tensor, wanted: Tensor) -> None:
     if not same:
         apart = float((got.float() - wanted.float()).abs().max()) if got.shape == wanted.shape else float("nan")
         raise ContractError(f"{what}: differs by up to {apart:.3g}")
+
+
+def expect_declaration(declaration: Any) -> None:
+    """Raise unless it is a frozen dataclass with a name that comes back from JSON as it was, its files with it."""
+    made = type(declaration)
+    frozen = is_dataclass(declaration) and made.__dataclass_params__.frozen
+    expect(frozen, f"{made.__name__} must be a frozen dataclass: @dataclass(frozen=True)")
+    named = isinstance(declaration.kind, str) and NAME.fullmatch(declaration.kind) is not None
+    expect(named, f"kind: expected a name in lower case, as its entry has it, got {declaration.kind!r}")
+    try:
+        table = json.loads(json.dumps(table_from_declaration(declaration), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ContractError(
+            f"its fields must be what JSON has (texts, numbers, truth values, tuples of them), or files named in `assets`: {error}"
+        ) from error
+    del table["kind"]
+    files = {asset.path: asset.content for asset in assets_of(declaration)}
+    try:
+        again = declaration_of_class(made, table, made.__name__, files=files.__getitem__)
+    except EdgeMMError as error:
+        raise ContractError(f"what was written of it cannot be read again: {error}") from error
+    expect(again == declaration, f"it does not come back from JSON as it was: wrote {declaration!r}, read {again!r}")
+
+
+def expect_line(what: str, text: object) -> None:
+    """Raise unless `text` is one line that people can read."""
+    fits = isinstance(text, str) and text.strip() != "" and text.isprintable()
+    expect(fits, f"{what}: expected one line of text, got {text!r:.200}")
 
 
 @contextmanager

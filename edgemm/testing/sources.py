@@ -19,7 +19,7 @@ def check_source(
 
     Args:
         source: fresh, not read yet; it is closed afterwards.
-        inputs: what the model's inputs are; given, every value must be one that the input's adapter takes.
+        inputs: what the model's inputs are; given, every value must be one that the input's feed takes.
         count: packets to read; a source may end earlier.
         timeout_s: limit for all of it.
 
@@ -98,11 +98,13 @@ def _check_packets(source: Source, packets: list[Packet], started_ns: int) -> No
 
 
 def _check_values(packets: list[Packet], inputs: Mapping[str, InputKind]) -> None:
+    feeds = {name: kind.open_feed() for name, kind in inputs.items()}
     for packet in packets:
-        kind = inputs[packet.input]
+        specs = inputs[packet.input].tensors
         try:
-            for spec, tensor in zip(kind.tensors, kind.convert(packet.value), strict=True):
-                spec.check(tensor)
+            for tensors, _ in feeds[packet.input].push(packet.value, packet.captured_ns):
+                for spec, tensor in zip(specs, tensors, strict=True):
+                    spec.check(tensor)
         except InputError as error:
             raise ContractError(f"packet {packet.sequence}: {error}") from error
 

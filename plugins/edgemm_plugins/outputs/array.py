@@ -29,5 +29,5 @@ class Array(OutputKind):
         return " ".join(f"{number:.3g}" for number in flat[:_SHOWN]) + (" …" if flat.size > _SHOWN else "")
 
     def to_json(self, value: np.ndarray) -> Any:
-        """All numbers, rounded to five digits behind the point."""
-        return {"values": np.round(value, 5).tolist()}
+        """All numbers, rounded to five digits behind the point; truth values as they are."""
+        return {"values": (value if value.dtype == np.bool_ else np.round(value, 5)).tolist()}

@@ -1,0 +1,14 @@
+"""How long random scripts are looked for: `EDGEMM_SCRIPTS=thorough` looks longer, and elsewhere each time."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("quick", derandomize=True, max_examples=300, **_COMMON)
+settings.register_profile(
+    "thorough", max_examples=int(os.environ.get("EDGEMM_EXAMPLES", "20000")), print_blob=True, **_COMMON
+)
+settings.load_profile(os.environ.get("EDGEMM_SCRIPTS", "quick"))
