@@ -121,7 +121,7 @@ def test_rtsp(rtsp_camera: tuple[str, subprocess.Popen], transport: str) -> None
 
 @pytest.mark.media
 def test_the_transport_can_be_chosen_in_the_uri(rtsp_camera: tuple[str, subprocess.Popen]) -> None:
-    (source,) = sources_from_inputs(IMAGE, {"image": f"{rtsp_camera[0]}?edgemm.transport=udp"})
+    (source,) = sources_from_inputs(IMAGE, dict.fromkeys(IMAGE, f"{rtsp_camera[0]}?edgemm.transport=udp"))
     packets = first_packets(source, 2)
     assert_red_and_live(packets, (120, 160, 3))
 
