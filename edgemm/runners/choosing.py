@@ -74,7 +74,7 @@ def choices(bundle: Bundle, wanted: str, provider: str = CPU) -> Iterator[Choice
             raise UsageError(
                 f"variant '{key}' holds {variants[key].backend} engines, which are native code that runs with your rights. "
                 "If you trust where this bundle came from: --trust-engines (in Python trust=edgemm.Trust(engines=True)). "
-                f"Otherwise run it on the CPU: --variant {REFERENCE}"
+                f"Otherwise run it on the CPU: --variant {REFERENCE}{_to_install(variants[key])}"
             )
         yield Choice(key, "asked for")
         return
@@ -88,6 +88,8 @@ def choices(bundle: Bundle, wanted: str, provider: str = CPU) -> Iterator[Choice
     why_not = [fit.problem for fit in fits.values() if fit.problem]
     if len(allowed) < len(others):
         why_not.append("its engines are not trusted (--trust-engines)")
+        unknown = (v for key, v in others.items() if key not in allowed and not _endings(v) & _KNOWN_NATIVE)
+        why_not += [missing.strip() for v in unknown if (missing := _to_install(v))]
     _check_reference(bundle)
     reasons = "".join(f"; {problem}" for problem in dict.fromkeys(why_not))
     yield Choice(REFERENCE, f"the FP32 reference, which every CPU runs{reasons}")
@@ -245,16 +247,24 @@ def _endings(variant: Variant) -> set[str]:
 
 
 def _nothing_runs(variant: Variant) -> str:
-    files = f"'.{', .'.join(sorted(_endings(variant)))}' files"
-    remedy = f"run the bundle on the CPU instead: --variant {REFERENCE}"
+    return (
+        f"variant of {variant.device} holds {variant.backend} engines, and no installed plugin runs {_files(variant)}; "
+        f"run the bundle on the CPU instead: --variant {REFERENCE}{_to_install(variant)}"
+    )
+
+
+def _to_install(variant: Variant) -> str:
+    """What is missing to run a variant, where it names the plugin that does; "" where nothing is."""
     if variant.brought_by is not None:
         try:
-            entries_of("runner", variant.brought_by, files)
+            entries_of("runner", variant.brought_by, _files(variant))
         except EdgeMMError as error:
-            remedy = f"{str(error).splitlines()[0]}\n  or {remedy}"
-    return (
-        f"variant of {variant.device} holds {variant.backend} engines, and no installed plugin runs {files}; {remedy}"
-    )
+            return f"\n  {str(error).splitlines()[0]}"
+    return ""
+
+
+def _files(variant: Variant) -> str:
+    return f"'.{', .'.join(sorted(_endings(variant)))}' files"
 
 
 def _check_inputs(bundle: Bundle, key: str, graph: str, runner: Runner) -> None:
