@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import is_dataclass
 from functools import lru_cache
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from edgemm.host.plugin_host import Registered
 
 _HOOKS = {"input": "edgemm_inputs", "output": "edgemm_outputs", "runner": "edgemm_runners"}
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._\-]{0,98}[A-Za-z0-9])?")
 _GONE = "the installed '{}' does not {} it any more; install the version that the bundle was made with"
 INDEX = {
     ("input", "audio"): "edgemm_plugins.inputs.audio:Audio",
@@ -100,6 +102,10 @@ def entries_of(role: str, provider: Provider, needing: str) -> list[Any]:
 
     from edgemm.host.entries import HOOK_API, Entry
 
+    if not _DISTRIBUTION.fullmatch(
+        provider.distribution
+    ):  # nothing that a file says is looked up, or told people to install, unseen
+        raise PluginError(f"{needing} need {provider.distribution!r:.80}, which is no name of a distribution")
     allowed = plugins_of_environment()
     if allowed is not None and provider.plugin not in allowed:
         raise PluginError(
@@ -107,7 +113,7 @@ def entries_of(role: str, provider: Provider, needing: str) -> list[Any]:
         )
     try:
         points = distribution(provider.distribution).entry_points.select(group="edgemm", name=provider.plugin)
-    except (PackageNotFoundError, ValueError):  # ValueError: a name that no distribution can have
+    except PackageNotFoundError:
         raise MissingDependencyError(
             f"{needing} need the distribution '{provider.distribution}': pip install {provider.distribution}"
         ) from None

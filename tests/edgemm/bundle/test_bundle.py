@@ -197,3 +197,11 @@ def test_results_do_not_depend_on_the_form_of_the_bundle(three_inputs):
         with edgemm.open(three_inputs(zipped=zipped)) as model:
             scores.append(model.infer(image=frame).outputs["answer"].tolist())
     assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize("runner", [["edgemm"], ["edgemm", "a", "b"], ["edgemm", 5], "edgemm"])
+def test_a_variant_s_runner_is_a_distribution_and_a_plugin(three_inputs, runner):
+    path = three_inputs()
+    change_manifest(path, lambda manifest: manifest["variants"]["cpu.onnxruntime.fp32"].update(runner=runner))
+    with pytest.raises(BundleError, match="runner"):
+        Bundle(path)

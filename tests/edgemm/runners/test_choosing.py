@@ -164,3 +164,11 @@ def test_engines_are_refused_without_looking_for_plugins(boxes, install, variant
 
 def test_onnx_on_the_cpu_is_data(one_node):
     assert not is_native(Bundle(one_node).manifest.variants[REFERENCE])
+
+
+@pytest.mark.parametrize("runner", [("nobody-dist", "boxes"), ("edgemm", "a plugin of old"), ("edgemm", "inputs")])
+def test_a_runner_that_is_not_where_the_bundle_says_is_looked_for_everywhere(boxes, install, runner):
+    asked = install(native=False)
+    variant = replace(Bundle(boxes()).manifest.variants[KEY], runner=runner)
+    assert not is_native(variant)
+    assert asked
