@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import re
+import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -102,3 +105,12 @@ def test_every_make_target_of_the_documents_exists():
     named = {name for path in documents for name in re.findall(r"`make ([a-z]+)", path.read_text(encoding="utf-8"))}
     assert named <= targets
     assert {"help", "venv", "demo", "test", "quick", "mutants", "check", "fix", "bench", "data", "clean"} <= targets
+
+
+def test_the_kind_of_the_example_keeps_its_contract(monkeypatch):
+    (code,) = re.findall(r"<!-- test: kind -->\n```python\n(.*?)```", PLUGINS, re.DOTALL)
+    module = ModuleType("current")
+    monkeypatch.setitem(sys.modules, "current", module)
+    exec(compile(code, "current.py", "exec"), vars(module))
+    (entry,) = module.edgemm_inputs()
+    testing.check_input(pkgutil.resolve_name(entry.factory)())

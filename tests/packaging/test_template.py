@@ -26,9 +26,9 @@ name = "motion"
 width = 24
 
 [inputs.motion]
-kind = "tensor"
-modality = "imu"
-shape = [50, 6]
+kind = "motion"
+channels = 6
+samples = 50
 
 [inputs.audio]
 kind = "audio"
@@ -59,6 +59,9 @@ with edgemm.stream(sys.argv[1], {"audio": "tone:440"}, realtime=False, seconds=3
     records = [result.to_json() for result in results]
 with edgemm.open(sys.argv[1]) as opened:
     alone = opened.infer(motion=samples[0]["motion"]).to_json()
+    live = opened.live()
+    moved = [live.push("motion", sample, 10_000_000 * number) for number, sample in enumerate(samples[0]["motion"])]
+    assert [result is not None for result in moved].index(True) == 49, "as soon as a window is full"
 print(json.dumps([len(records), records[-1], alone]))
 '''
 

@@ -1,4 +1,4 @@
-"""An encoder of an inertial sensor: readings float32 `(B, time, axes)` to one token."""
+"""An encoder of an inertial sensor: windows of readings float32 `(B, time, axes)` to one token."""
 
 import torch
 from pydantic import BaseModel, Field
@@ -25,4 +25,4 @@ class ImuEncoder(nn.Module):
 
 
 def build(config: Config, input) -> ImuEncoder:
-    return ImuEncoder(config, axes=input.shape[-1])
+    return ImuEncoder(config, axes=input.tensors[0].shape[-1])

@@ -8,7 +8,7 @@ import edgemm
 from edgemm.errors import UsageError
 from edgemm.testing import check_encoder, check_source
 
-MOTION = edgemm.Tensor((50, 6), modality="imu")
+MOTION = edgemm.Motion(6, samples=50)
 SOUND = {"audio": edgemm.Audio(8000)}
 
 
