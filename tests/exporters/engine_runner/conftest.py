@@ -71,7 +71,7 @@ class Gpu:
         self.fail = {}  # function -> code or answer, once
         self.skip = {}  # function -> calls that succeed before
         self.until_failure = None  # calls of any function that succeed before one fails
-        self.shape_calls = 0
+        self.shape_calls = self.address_calls = 0
         self.capabilities = (75, 89)  # of this process's GPUs, as CUDA numbers them
 
     def wrong(self, what):
@@ -549,6 +549,8 @@ class Context(Counted):
         ]
 
     def set_tensor_address(self, name, address):
+        self.gpu.address_calls += 1
+        self.addresses.pop(name, None)  # if it fails, nobody knows where the tensor lies
         return self._call("set_tensor_address", lambda: self.addresses.update({name: address}))
 
     def execute_async_v3(self, stream):
@@ -634,6 +636,12 @@ def imitations():
         "IRuntimeConfig": Config, "IRuntimeCache": Kernels,
     }  # fmt: skip
     return classes, TensorRt(Gpu(), "tensorrt_rtx", "1.7.1.116", True)
+
+
+@pytest.fixture
+def imitated_cuda():
+    """What stands for `cuda.bindings.runtime`, which is not replaced by it."""
+    return CudaRuntime
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import threading
@@ -369,6 +370,26 @@ def test_the_imitation_offers_nothing_that_the_real_module_lacks(imitations):
         for member, value in getattr(module, name).__members__.items():
             real = getattr(trt, name).__members__[member]
             assert name == "DataType" or int(real) == int(value)
+
+
+@pytest.mark.skipif(not is_installed("cuda.bindings"), reason="cuda.bindings is not installed")
+def test_the_imitation_of_cuda_is_called_as_the_real_module(imitated_cuda):
+    from cuda.bindings import runtime as real
+
+    functions = {
+        name.lstrip("_"): f
+        for name, f in vars(imitated_cuda).items()
+        if name.lstrip("_").startswith("cuda") and callable(f)
+    }
+    assert len(functions) > 15
+    for name, function in functions.items():
+        taken = len(inspect.signature(function).parameters) - 1
+        assert len(inspect.signature(getattr(real, name)).parameters) == taken, name
+    for name in ("cudaHostAllocDefault", "cudaStreamNonBlocking", "cudaEventDisableTiming"):
+        assert int(getattr(real, name)) == getattr(imitated_cuda, name)
+    for enum in ("cudaMemcpyKind", "cudaDeviceAttr"):
+        for name, value in vars(getattr(imitated_cuda, enum)).items():
+            assert int(getattr(getattr(real, enum), name)) == value
 
 
 # ---- what cannot be served
