@@ -1,99 +1,16 @@
-"""Engines bound to each other: values that stay on the imitated GPU, their order, their lifetime, and what happens when a call fails."""
+"""Engines bound to each other: values that stay on the imitated GPU, what is copied, and in which order."""
 
 from __future__ import annotations
 
-import gc
-import itertools
-import threading
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
+from small_engines import PRODUCT, RTX, TRT, TWICE, copies, graph_of, row
 
-from edgemm.bundle.manifest import Variant
-from edgemm.errors import EdgeMMError, InputError
+from edgemm.errors import InputError
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 from edgemm.runners.values import HostValue, PlainBound
 from edgemm.testing import check_runner
-from edgemm_exporters.tensorrt_engine.runner.failures import DeviceLostError, EngineError
-from edgemm_exporters.tensorrt_engine.runner.opening import open_engine
-
-PLAN = b"plan "
-RTX = Variant("rtx-4090", "tensorrt_rtx", "1.7.1.116", "fp16", {"net": "net.engine"}, compute_capability=89)
-TRT = Variant("jetson", "tensorrt", "10.3.0", "fp16", {"net": "net.engine"}, compute_capability=89)
-
-
-def graph_of(*nodes, reads, writes, kind=TensorProto.FLOAT, sizes=(3,), batch="batch"):
-    """ONNX nodes over tensors `(batch, 3)` of one type."""
-    tensors = [[helper.make_tensor_value_info(n, kind, [batch, *sizes]) for n in names] for names in (reads, writes)]
-    graph = helper.make_graph(nodes, "net", *tensors)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
-
-
-# y = x + x, z = -x;  s = y * b;  n = x + s: a counter with state
-TWICE = graph_of(
-    helper.make_node("Add", ["x", "x"], ["y"]), helper.make_node("Neg", ["x"], ["z"]), reads="x", writes="yz"
-)
-PRODUCT = graph_of(helper.make_node("Mul", ["a", "b"], ["s"]), reads="ab", writes="s")
-
-
-@pytest.fixture
-def load(machine):
-    """Opens engines of graphs; all are closed at the end, in the order that they were opened in."""
-    opened = []
-
-    def make(content, variant=RTX, graph="net"):
-        opened.append(open_engine(PLAN + content, {"graph": graph, "variant": variant}))
-        return opened[-1]
-
-    yield make
-    for runner in opened:
-        runner.close()
-
-
-@pytest.fixture
-def pair(load):
-    """Two bound engines, the second of which reads what the first writes: s = 2 x * b, z = -x."""
-    first, second = load(TWICE, graph="first").bind(), load(PRODUCT, graph="second").bind()
-    chain = Chain(first, second)
-    yield chain
-    chain.first = chain.second = chain.between = chain.last = None
-
-
-class Chain:
-    """`second` reads the first output of `first`, and `b` from the host."""
-
-    def __init__(self, first, second):
-        self.first, self.second = first, second
-        self.between, self.last = first.new_outputs(), second.new_outputs()
-        self.x, self.b = row(1), row(10)
-        first.feed("x", self.x)
-        second.link("a", self.between[0])
-        second.feed("b", self.b)
-
-    def run(self):
-        self.first.run(self.between)
-        self.second.run(self.last)
-        return self.last[0].array
-
-    @property
-    def expected(self):
-        return 2 * self.x * self.b
-
-
-def row(*values, batch=1):
-    return np.resize(np.array(values, np.float32), (batch, 3)).copy()
-
-
-@contextmanager
-def copies(machine):
-    """What goes over the bus meanwhile, in bytes: {"up": …, "down": …}."""
-    before = dict(machine.gpu.copied)
-    counted = {}
-    yield counted
-    counted.update({way: machine.gpu.copied[way] - before[way] for way in before})
-
 
 # ---- answers
 
@@ -157,7 +74,8 @@ def test_bindings_of_one_engine_and_plain_runs_do_not_meet(load):
         bound.feed("x", row(number + 1, batch=bound.new_outputs()[0].shape[0]))
         bound.run(outputs)
         values.append(outputs)
-        assert runner.run({"x": row(50, batch=4)})[0].tolist() == row(100, batch=4).tolist()
+        plain = runner.run({"x": row(50 + number, batch=4)})
+        assert plain[0].tolist() == row(100 + 2 * number, batch=4).tolist()
     assert [outputs[0].array[0, 0] for outputs in values] == [2, 4, 6]
 
 
@@ -265,14 +183,14 @@ def test_a_row_of_another_shape_is_refused(pair):
         pair.between[0].put(np.zeros(1, np.float32))
 
 
-def test_a_thousand_bound_runs_allocate_nothing(machine, pair):
+def test_a_thousand_bound_runs_allocate_nothing_and_tell_tensorrt_nothing_twice(machine, pair):
     pair.run()
-    allocated, shapes = machine.gpu.allocations, machine.gpu.shape_calls
+    gpu = machine.gpu
+    before = gpu.allocations, gpu.shape_calls, gpu.address_calls
     for number in range(1000):
         pair.x[:] = number
         assert pair.run()[0, 0] == 20 * number
-    assert machine.gpu.allocations == allocated
-    assert machine.gpu.shape_calls == shapes
+    assert (gpu.allocations, gpu.shape_calls, gpu.address_calls) == before
 
 
 # ---- order
@@ -349,6 +267,8 @@ def test_a_value_of_another_memory_is_read_at_every_run(pair):
     pair.second.link("b", value)
     looks = value.looks
     assert [pair.run()[0, 0] for _ in range(3)] == [2 * (looks + n) for n in (1, 2, 3)]
+    pair.second.feed("b", row(50))
+    assert [pair.run()[0, 0] for _ in range(2)] == [100, 100]
 
 
 def test_a_host_value_whose_array_changes_is_read_where_it_is(pair):
@@ -416,254 +336,3 @@ def test_a_run_writes_only_into_values_of_its_own_binding(pair):
         with pytest.raises(InputError, match="output 'y' is not one"):
             pair.first.run((*outputs, *outputs)[:2])
     assert pair.run()[0, 0] == 20
-
-
-# ---- lifetime
-
-
-def test_what_is_garbage_is_given_back_at_the_next_bind(machine, load):
-    runner = load(TWICE)
-    kept = machine.gpu.leaks()
-    for _ in range(3):
-        bound = runner.bind()
-        outputs = bound.new_outputs()
-        bound.feed("x", row(1))
-        bound.run(outputs)
-        assert outputs[0].array[0, 0] == 2
-        del bound, outputs
-        gc.collect()
-    held = machine.gpu.leaks()
-    assert held["device"] == kept["device"] + 3, "two outputs and an input of the last one"
-    bound = runner.bind()
-    assert bound
-    assert machine.gpu.leaks() == {**kept, "events": kept["events"] + 1}
-
-
-def test_garbage_that_is_still_read_is_waited_for(machine, load):
-    first, second = load(TWICE), load(PRODUCT)
-    chain = Chain(first.bind(), second.bind())
-    chain.first.run(chain.between)
-    chain.second.run(chain.last)
-    last = chain.last
-    del chain
-    gc.collect()
-    again = first.bind()  # the imitation refuses to free what pending work uses
-    assert last[0].array[0, 0] == 20
-    del again
-
-
-@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-@pytest.mark.parametrize("pending", [False, True])
-def test_engines_close_in_any_order_while_values_live(machine, load, order, pending):
-    runners = [load(TWICE), load(TWICE), load(PRODUCT)]
-    one, two, last = (runner.bind() for runner in runners)
-    values = [bound.new_outputs() for bound in (one, two, last)]
-    one.feed("x", row(1))
-    two.link("x", values[0][0])
-    last.link("a", values[1][0])
-    last.link("b", values[0][1])
-    for bound, outputs in zip((one, two, last), values, strict=True):
-        bound.run(outputs)
-    if not pending:
-        assert values[2][0].array[0, 0] == -4
-    for index in order:
-        runners[index].close()
-    assert machine.gpu.leaks() == {}
-
-
-def test_a_closed_engine_is_said_by_whoever_needs_it(machine, load):
-    runner, reader = load(TWICE, graph="first"), load(PRODUCT, graph="second")
-    chain = Chain(runner.bind(), reader.bind())
-    assert chain.run()[0, 0] == 20
-    unseen = chain.between[0]
-    runner.close()
-    with pytest.raises(EngineError, match="graph 'first': its engine was closed"):
-        chain.first.run(chain.between)
-    with pytest.raises(
-        EngineError, match="graph 'second' reads what graph 'first' wrote, and that one's engine was closed"
-    ):
-        chain.second.run(chain.last)
-    for use in (
-        lambda: unseen.array,
-        unseen.clear,
-        lambda: unseen.put(row(1)[0]),
-        chain.first.new_outputs,
-        chain.first.wait,
-        runner.bind,
-    ):
-        with pytest.raises(EngineError, match="graph 'first': its engine was closed"):
-            use()
-    assert chain.last[0].array[0, 0] == 20, "what was looked at is on the host"
-    chain.second.feed("a", row(3))
-    chain.second.run(chain.last)
-    assert chain.last[0].array[0, 0] == 30, "the other engine goes on"
-
-
-def test_closing_waits_for_who_is_at_it_in_another_thread(machine, load):
-    machine.rtx.slow_s = 0.0005
-    runner = load(TWICE)
-    failures, started = [], threading.Barrier(4)
-
-    def work():
-        bound = runner.bind()
-        outputs = bound.new_outputs()
-        bound.feed("x", row(1))
-        started.wait()
-        try:
-            while True:
-                bound.run(outputs)
-                assert outputs[0].array[0, 0] == 2
-        except EngineError as error:
-            failures.append(str(error))
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    started.wait()
-    runner.close()
-    for thread in threads:
-        thread.join()
-    assert failures == ["graph 'net': its engine was closed"] * 3
-    assert machine.gpu.leaks() == {}
-
-
-def test_closing_waits_for_who_is_about_to_read_pinned_memory(machine, load, monkeypatch):
-    runner = load(TWICE)
-    bound = runner.bind()
-    outputs = bound.new_outputs()
-    bound.feed("x", row(1))
-    bound.run(outputs)
-    waiting, go_on, seen = threading.Event(), threading.Event(), []
-    wait = machine.cuda._cudaEventSynchronize
-
-    def slow_wait(event):
-        wait(event)
-        waiting.set()
-        machine.gpu.lock.release()  # as the driver, which lets others call meanwhile
-        go_on.wait()
-        machine.gpu.lock.acquire()
-
-    monkeypatch.setattr(machine.cuda, "_cudaEventSynchronize", slow_wait)
-    looking = threading.Thread(target=lambda: seen.append(outputs[0].array[0, 0]))
-    looking.start()
-    waiting.wait()
-    closing = threading.Thread(target=runner.close)
-    closing.start()
-    closing.join(0.2)
-    assert closing.is_alive()
-    assert machine.gpu.leaks()["pinned"] > 0
-    go_on.set()
-    looking.join()
-    closing.join()
-    assert seen == [2], "not what freed memory holds"
-
-
-def test_threads_with_bindings_of_one_engine_get_their_own_answers(machine, load):
-    machine.rtx.slow_s = 0.0002
-    first, second = load(TWICE), load(PRODUCT)
-    wrong = []
-
-    def work(seed):
-        chain = Chain(first.bind(), second.bind())
-        for turn in range(10):
-            chain.x[:] = seed * 100 + turn
-            if not np.array_equal(chain.run(), chain.expected):
-                wrong.append((seed, turn))
-
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-
-
-# ---- failures
-
-
-def everything(chain):
-    """Every call that a bound run makes: looked at, put, cleared, bound anew."""
-    chain.run()
-    chain.between[1].array
-    chain.between[0].put(row(1)[0])
-    chain.last[0].clear()
-    chain.first.wait()
-    chain.second.link("b", chain.between[1])
-    chain.second.feed("b", chain.b)
-    return chain.run()
-
-
-def test_any_call_that_fails_is_told_and_the_next_run_works(machine, load):
-    first, second = load(TWICE), load(PRODUCT)
-
-    def attempt(at):
-        chain = Chain(first.bind(), second.bind())
-        machine.gpu.until_failure = at
-        try:
-            everything(chain)
-            told = ""
-        except EdgeMMError as error:
-            told = str(error)
-        reached = machine.gpu.until_failure is None
-        machine.gpu.until_failure = None
-        chain.x[:] = at
-        np.testing.assert_array_equal(everything(chain), chain.expected)
-        return told, reached
-
-    failed = 0
-    for at in itertools.count():
-        told, reached = attempt(at)
-        if not reached:
-            break
-        assert "error number 999" in told or "a reason of its own" in told
-        failed += 1
-    assert failed > 30
-
-
-def test_any_call_that_fails_while_binding_is_told_and_leaves_nothing(machine, load):
-    first, second = load(TWICE), load(PRODUCT)
-    kept = machine.gpu.leaks()
-    for at in itertools.count():
-        machine.gpu.until_failure = at
-        try:
-            chain = Chain(first.bind(), second.bind())
-        except EdgeMMError:
-            pass
-        else:
-            machine.gpu.until_failure = None
-            break
-        gc.collect()
-    assert at > 10
-    del chain
-    gc.collect()
-    for runner in (first, second):
-        binding = runner.bind()
-        del binding
-    gc.collect()
-    assert machine.gpu.leaks()["device"] == kept["device"]
-    assert machine.gpu.leaks()["pinned"] == kept["pinned"]
-
-
-@pytest.mark.parametrize(
-    "function", ["cudaEventSynchronize", "cudaStreamWaitEvent", "cudaMemcpyAsync", "cudaSetDevice"]
-)
-def test_a_lost_gpu_is_not_touched_again_by_bound_engines(machine, pair, function):
-    pair.run()
-    machine.gpu.fail[function] = 700
-    with pytest.raises(DeviceLostError, match="restart it"):
-        everything(pair)
-    calls = list(machine.gpu.calls)
-    for use in (lambda: pair.first.run(pair.between), pair.first.new_outputs, pair.between[0].clear):
-        with pytest.raises(DeviceLostError, match="restart it"):
-            use()
-    assert machine.gpu.calls == calls
-
-
-def test_work_of_a_failed_run_that_could_not_be_waited_for_is_waited_for_later(machine, pair):
-    pair.run()
-    machine.gpu.fail["execute_async_v3"] = "no"
-    machine.gpu.fail["cudaStreamSynchronize"] = 999
-    with pytest.raises(EngineError, match="no"):
-        pair.first.run(pair.between)  # its copy up is pending, and reads pinned memory
-    pair.x[:] = 5
-    np.testing.assert_array_equal(pair.run(), pair.expected)
