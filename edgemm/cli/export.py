@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         default="auto",
-        help="auto (CPU: fp32 and int8; GPU: fp16 and int8+fp16), or a list of fp32, fp16, int8, int8+fp16 (default: %(default)s)",
+        help="auto (what each profile says: fp32 and int8 for a CPU, fp16 and int8+fp16 for our GPUs), or a list of fp32, fp16, int8, int8+fp16 (default: %(default)s)",
     )
     parser.add_argument(
         "--calibration",
