@@ -47,7 +47,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
 def _texts(item: pytest.Item) -> Iterator[str]:
     """The source of a test and of its fixtures."""
     if isinstance(item, pytest.Function):
-        yield _text(item.function)
+        property_test = getattr(item.function, "hypothesis", None)  # which hides the function that was written
+        yield _text(property_test.inner_test if property_test else item.function)
         for definitions in item._fixtureinfo.name2fixturedefs.values():
             yield _text(definitions[-1].func)
 
@@ -61,7 +62,14 @@ def _text(function: FunctionType) -> str:
             other = one.__globals__.get(name)
             if isinstance(other, FunctionType) and other.__module__ == function.__module__ and other not in used:
                 used.append(other)
-    return "\n".join(inspect.getsource(one) for one in used)
+    return "\n".join(_source(one) for one in used)
+
+
+def _source(function: FunctionType) -> str:
+    try:
+        return inspect.getsource(function)
+    except OSError:  # made by a library, as a strategy is
+        return ""
 
 
 def _guard_export() -> None:

@@ -179,6 +179,8 @@ def is_sum_finite(numbers: memoryview) -> bool:
         return isfinite(fsum(numbers))
     except ValueError:  # infinities of both signs
         return False
+    except OverflowError:  # of large numbers, each of which may be finite
+        return all(map(isfinite, numbers))
 
 
 def is_finite(array: np.ndarray) -> bool:

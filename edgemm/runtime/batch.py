@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edgemm.errors import UsageError
+from edgemm.errors import InputError, UsageError
 from edgemm.model.graph import ModelGraph
 from edgemm.outputs.results import Result
 from edgemm.runners.values import Bound, Value, bind
@@ -25,6 +25,20 @@ _MEASURED_RUNS = 7
 _LIMIT = 64
 
 _Due = list[tuple[int, int]]  # (stream, time)
+
+
+class BatchInputError(InputError):
+    """The values of some streams did not fit. The other streams have taken theirs.
+
+    Attributes:
+        errors: stream -> why its value did not fit.
+        results: of each stream, what `push` would have returned.
+    """
+
+    def __init__(self, errors: Mapping[int, InputError], results: Sequence[Result | None]) -> None:
+        super().__init__("; ".join(f"stream {index}: {error}" for index, error in errors.items()))
+        self.errors = dict(errors)
+        self.results = list(results)
 
 
 class Batch:
@@ -66,24 +80,31 @@ class Batch:
 
         Raises:
             UsageError: not one value per stream.
-            UnknownNameError, InputError: as `Live.push`.
+            UnknownNameError: the model has no such input.
+            BatchInputError: values do not fit; their streams go on as if they had not come, and the others as if nothing had happened.
         """
         count = len(self.streams)
-        times = [captured_ns] * count if captured_ns is None or isinstance(captured_ns, int) else list(captured_ns)
+        times = list(captured_ns) if isinstance(captured_ns, (Sequence, np.ndarray)) else [captured_ns] * count
         if len(values) != count or len(times) != count:
             raise UsageError(f"this batch has {count} streams: give one value for each, got {len(values)}")
         results: list[Result | None] = [None] * count
+        errors: dict[int, InputError] = {}
         waiting: dict[int, Iterator[int]] = {}
         for index, (live, value, at_ns) in enumerate(zip(self.streams, values, times, strict=True)):
             if value is not None:
-                arrivals, results[index] = live.arrive(name, value, at_ns)
-                waiting[index] = iter(arrivals)
+                try:
+                    arrivals, results[index] = live.arrive(name, value, at_ns)
+                except InputError as error:
+                    errors[index] = error
+                else:
+                    waiting[index] = iter(arrivals)
         while waiting:
-            # one arrival of each stream at a time: a feed lends what it yields until its next
-            arrived = [(index, at_ns) for index, more in waiting.items() if (at_ns := next(more, None)) is not None]
+            arrived = list(_next_arrivals(waiting, errors))
             waiting = {index: waiting[index] for index, _ in arrived}
             for index, result in self._run_due(name, arrived):
                 results[index] = result
+        if errors:
+            raise BatchInputError(errors, results)
         return results
 
     def _run_due(self, name: str, arrived: _Due) -> Iterator[tuple[int, Result]]:
@@ -156,6 +177,18 @@ class Batch:
         return sorted(together)[_MEASURED_RUNS // 2] < sorted(apart)[_MEASURED_RUNS // 2]
 
 
+def _next_arrivals(waiting: Mapping[int, Iterator[int]], errors: dict[int, InputError]) -> Iterator[tuple[int, int]]:
+    """One arrival of each stream that has one more: a feed lends what it yields until its next is asked for."""
+    for index, arrivals in waiting.items():
+        try:
+            at_ns = next(arrivals, None)
+        except InputError as error:  # of a feed that finds out late
+            errors[index] = error
+        else:
+            if at_ns is not None:
+                yield index, at_ns
+
+
 class _Rows:
     """A graph bound for a number of rows: gathers what as many steps read, runs once, and hands each step its row."""
 
@@ -172,6 +205,8 @@ class _Rows:
                 if name not in self._feeds:
                     self._feeds[name] = np.zeros((self._count, *array.shape[1:]), array.dtype)
                     self._bound.feed(name, self._feeds[name])
+                elif self._feeds[name].shape[1:] != array.shape[1:]:  # numpy would repeat what is smaller
+                    raise ValueError(f"rows of '{name}' differ in shape")
                 self._feeds[name][row] = array[0]
         if not self._outputs:
             self._outputs = self._bound.new_outputs()

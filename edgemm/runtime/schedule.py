@@ -184,7 +184,9 @@ class Live:
         if result is None and loop.answers:
             result = self.answer(now_ns, started_ns)
         if not loop.running and loop.due(now_ns):  # news has waited until it was done
-            self.run(loop, now_ns)
+            for step in (loop, *plan):
+                if step.due(now_ns):  # after the loop, what reads it: perhaps there is nothing left to start from
+                    self.run(step, now_ns)
         return result
 
     def start(self, now_ns: int) -> None:

@@ -7,7 +7,7 @@ import os
 from hypothesis import HealthCheck, settings
 
 _COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-settings.register_profile("quick", derandomize=True, max_examples=300, **_COMMON)
+settings.register_profile("quick", derandomize=True, max_examples=100, **_COMMON)
 settings.register_profile(
     "thorough", max_examples=int(os.environ.get("EDGEMM_EXAMPLES", "20000")), print_blob=True, **_COMMON
 )

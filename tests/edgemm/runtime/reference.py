@@ -144,7 +144,9 @@ class ReferenceLive:
         loop.running = not over
         result = self._run_due(now, besides=loop) or (self._answer(now) if loop.node.name in self.answering else None)
         if not loop.running and self._due(loop, now):  # news has waited until it was done
-            self._attempt(loop, now)
+            for doing in (loop, *(doing for doing in self.doing.values() if doing is not loop)):
+                if self._due(doing, now):
+                    self._attempt(doing, now)
         return result
 
     def start(self, now):

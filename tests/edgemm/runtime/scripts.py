@@ -238,7 +238,7 @@ def models(
     outputs = {
         node.name: Output.of(f"{node.name}.{draw(st.sampled_from(['y', 'y', 'h']))}", Array()) for node in wanted
     }
-    some = st.sampled_from([False, False, False, True] if faults else [False])
+    some = faults if isinstance(faults, st.SearchStrategy) else st.sampled_from([False] * 3 + [bool(faults)])
     return Model(
         ModelGraph("random", inputs, tuple(nodes), outputs), {node.name: (draw(some), draw(some)) for node in nodes}
     )
@@ -293,29 +293,27 @@ class Event(NamedTuple):
     at: int
 
 
-_DO = st.sampled_from(
-    ["push"] * 12
-    + ["resume"] * 4
-    + ["advance", "advance", "tick", "end", "reset", "reset all", "break", "mend", "mend"]
-)
-_WAITS_MS = st.sampled_from([5, 10, 0, 1, 20, 40, 100, 300, 2000])
-_OFFSETS_MS = st.sampled_from([0] * 8 + [-1, -10, -50, -300, 5, 200, 12000])
-_NUMBERS = st.sampled_from([1, 1, 2, 3, 4, 5, 0, float("nan"), MISFIT])
+EVENTS = ("push", "resume", "advance", "tick", "end", "reset", "reset all", "start", "break", "mend")
+_DO = ["push"] * 12 + ["resume"] * 4 + ["advance"] * 2 + ["tick", "end", "reset", "reset all", "break", "mend", "mend"]
+_WAITS_MS = [5, 10, 0, 1, 20, 40, 100, 300, 2000]
+_OFFSETS_MS = [0] * 8 + [-1, -10, -50, -300, 5, 200, 12000]
+_NUMBERS = [1, 1, 2, 3, 4, 5, 0, float("nan"), MISFIT]
 
 
 @st.composite
-def scripts(draw, graph, *, do=_DO, length=30, offsets=_OFFSETS_MS):
+def scripts(draw, graph, *, do=_DO, length=30, waits_ms=_WAITS_MS, numbers=_NUMBERS):
     """What happens to a stream, in order; times in ns on its clock, which begins at 1 s or with the first packet."""
     events, now_ms = [Event("start", "", None, 1000 * MS)] if draw(st.booleans()) else [], 1000
     names, nodes = st.sampled_from(list(graph.inputs)), st.sampled_from([node.graph for node in graph.nodes])
-    for what, wait_ms in draw(st.lists(st.tuples(do, _WAITS_MS), min_size=1, max_size=length)):
+    happening = st.tuples(st.sampled_from(do), st.sampled_from(waits_ms))
+    for what, wait_ms in draw(st.lists(happening, min_size=1, max_size=length)):
         now_ms += wait_ms
         at = now_ms * MS
         if what == "push":
-            name, numbers = draw(names), draw(st.lists(_NUMBERS, min_size=1, max_size=3))
-            numbers = MISFIT if numbers[0] is MISFIT else [n for n in numbers if n is not MISFIT]
-            at = max(0, (now_ms + draw(offsets)) * MS)
-            events.append(Event("push", name, plain(graph.inputs[name], numbers), at))
+            name, some = draw(names), draw(st.lists(st.sampled_from(numbers), min_size=1, max_size=3))
+            some = MISFIT if some[0] is MISFIT else [n for n in some if n is not MISFIT]
+            at = max(0, (now_ms + draw(st.sampled_from(_OFFSETS_MS))) * MS)
+            events.append(Event("push", name, plain(graph.inputs[name], some), at))
         elif what in ("break", "mend"):
             events.append(Event(what, draw(nodes), None, at))
         else:
@@ -323,7 +321,7 @@ def scripts(draw, graph, *, do=_DO, length=30, offsets=_OFFSETS_MS):
     return events
 
 
-def play(subject, events, runners, kinds, *, told=None):
+def play(subject, events, runners, kinds):
     """What a stream, or the reference, says to a script: for each event its results, and what can be seen from outside."""
     for event in events:
         yield event, _said(subject, event, runners, kinds), _seen(subject)

@@ -1,0 +1,264 @@
+"""Several streams in a batch say what each of them says apart, whether their rows run together or not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripts import MISFIT, Tensor, models, raw, scripts, shown
+
+from edgemm.errors import InputError, UnknownNameError, UsageError
+from edgemm.model.edge import edges
+from edgemm.model.graph import ModelGraph, Node, Output
+from edgemm.runtime.batch import Batch, BatchInputError
+from edgemm.runtime.schedule import Live
+from edgemm.tensors import BATCH, TensorSpec
+from edgemm_plugins.outputs.array import Array
+
+MS = 1_000_000
+STREAMS = 3
+
+
+def forced(together, model, runners, streams=STREAMS):
+    """A batch that runs rows together, or not, without measuring what pays."""
+    kind = type("Forced", (Batch,), {"_pays": lambda self, graph, streams: together})
+    return kind(model, runners, streams)
+
+
+@pytest.mark.parametrize("together", [True, False])
+@given(data=st.data())
+def test_streams_of_a_batch_say_what_they_say_apart(together, data):
+    model = data.draw(models())
+    inputs, runners, others = model.graph.inputs, model.runners(), model.runners()
+    batch, apart = forced(together, model.graph, runners), [Live(model.graph, others) for _ in range(STREAMS)]
+    for do, name, value, at in data.draw(scripts(model.graph, length=12)):
+        if do in ("break", "mend"):
+            runners[name].broken = others[name].broken = do == "break"
+        elif do == "push":
+            values, times = (
+                data.draw(rows(value)),
+                [at + data.draw(st.sampled_from([0, 0, 7 * MS])) for _ in range(STREAMS)],
+            )
+            assert pushed(batch, name, values, times, inputs) == pushed_apart(apart, name, values, times, inputs)
+        else:
+            some = data.draw(st.lists(st.sampled_from(range(STREAMS)), min_size=1, max_size=STREAMS, unique=True))
+            for index in some:
+                assert happened(batch.streams[index], do, name, at) == happened(apart[index], do, name, at)
+    for one, other in zip(batch.streams, apart, strict=True):
+        assert (one.late, one.failing, one.running) == (other.late, other.failing, other.running)
+
+
+@st.composite
+def rows(draw, value):
+    """What each stream is given: a script's value, the same with other numbers, a misfit, or nothing."""
+    return [draw(st.sampled_from([value, value, _other(value), None, MISFIT])) for _ in range(STREAMS)]
+
+
+def _other(value):
+    if isinstance(value, tuple):
+        return (value[0] + 1, value[1])
+    return value if value is MISFIT else [*value, 3] if isinstance(value, list) else value + 2
+
+
+def pushed(batch, name, values, times, inputs):
+    """Results and errors of each stream."""
+    given_values = [None if value is None else raw(inputs[name], value) for value in values]
+    try:
+        return [shown(result) for result in batch.push(name, given_values, times)], {}
+    except BatchInputError as error:
+        return [shown(result) for result in error.results], {i: str(e) for i, e in error.errors.items()}
+
+
+def pushed_apart(streams, name, values, times, inputs):
+    results, errors = [None] * STREAMS, {}
+    for index, (live, value, at) in enumerate(zip(streams, values, times, strict=True)):
+        try:
+            results[index] = None if value is None else shown(live.push(name, raw(inputs[name], value), at))
+        except InputError as error:
+            errors[index] = str(error)
+    return results, errors
+
+
+def happened(live, do, name, at):
+    if do == "advance":
+        return [shown(result) for result in live.advance(at)]
+    if do in ("end", "reset", "reset all"):
+        return live.end(name) if do == "end" else live.reset(name or None)
+    return shown({"tick": live.tick, "resume": live.resume, "start": live.start}[do](at))
+
+
+class Adder:
+    """y = x + total, total = y, counting how often it runs, and how many rows at once."""
+
+    def __init__(self, fixed_batch=None):
+        first = BATCH if fixed_batch is None else fixed_batch
+        self.inputs = (TensorSpec("x", "float32", (first, 1)), TensorSpec("before", "float32", (first, 1)))
+        self.outputs = (TensorSpec("total", "float32", (first, 1)),)
+        self.rows = []
+
+    def run(self, feeds):
+        rows = len(feeds["x"])
+        if isinstance(self.inputs[0].shape[0], int) and rows != 1:
+            raise RuntimeError("its batch is fixed")
+        self.rows.append(rows)
+        return [feeds["x"] + feeds["before"]]
+
+
+def adding():
+    node = Node("sum", "sum", edges(x="input.x"), ("total",), state={"total": "before"})
+    return ModelGraph("adding", {"x": Tensor((1,))}, (node,), {"total": Output.of("sum.total", Array())})
+
+
+def number(value):
+    return np.array([value], np.float32)
+
+
+def totals(results):
+    return [None if result is None else float(result.outputs["total"][0]) for result in results]
+
+
+def test_rows_that_pay_run_as_one():
+    runner = Adder()
+    batch = forced(True, adding(), {"sum": runner})
+    assert totals(batch.push("x", [number(1), number(2), number(3)], 0)) == [1, 2, 3]
+    assert totals(batch.push("x", [number(1), None, number(3)], 1)) == [2, None, 6]
+    assert totals(batch.push("x", [None, number(5), None], 2)) == [None, 7, None]
+    assert runner.rows == [3, 2, 1]
+
+
+def test_rows_that_do_not_pay_run_one_by_one():
+    runner = Adder()
+    batch = forced(False, adding(), {"sum": runner})
+    assert totals(batch.push("x", [number(1), number(2), number(3)], 0)) == [1, 2, 3]
+    assert runner.rows == [1, 1, 1]
+
+
+def test_measuring_what_pays_leaves_no_trace():
+    runner = Adder()
+    batch = Batch(adding(), {"sum": runner}, 2)
+    assert {1, 2} <= set(runner.rows), "both ways were measured"
+    assert isinstance(batch.batched["sum"], bool)
+    assert totals(batch.push("x", [number(1), number(2)], 0)) == [1, 2]
+
+
+@pytest.mark.parametrize(("slow_rows", "pays"), [(1, True), (2, False)])
+def test_what_pays_is_what_is_faster(slow_rows, pays, monkeypatch):
+    now = [0]
+
+    class Timed(Adder):
+        def run(self, feeds):
+            now[0] += 1000 if len(feeds["x"]) == slow_rows else 100
+            return super().run(feeds)
+
+    monkeypatch.setattr("edgemm.runtime.batch.perf_counter_ns", lambda: now[0])
+    assert Batch(adding(), {"sum": Timed()}, 2).batched == {"sum": pays}
+
+
+def test_the_middle_of_what_is_measured_decides(monkeypatch):
+    now, first = [0], [True, True]
+
+    class Hiccup(Adder):
+        def run(self, feeds):
+            both = len(feeds["x"]) == 2
+            now[0] += (10_000_000 if first[both] else 0) + (150 if both else 100)
+            first[both] = False
+            return super().run(feeds)
+
+    monkeypatch.setattr("edgemm.runtime.batch.perf_counter_ns", lambda: now[0])
+    assert Batch(adding(), {"sum": Hiccup()}, 2).batched == {"sum": True}, "150 for two rows, against 2 x 100"
+
+
+def test_a_graph_whose_batch_is_fixed_runs_one_by_one():
+    batch = Batch(adding(), {"sum": Adder(fixed_batch=1)}, 2)
+    assert batch.batched == {"sum": False}
+    assert totals(batch.push("x", [number(1), number(2)], 0)) == [1, 2]
+
+
+def test_one_stream_is_never_batched():
+    runner = Adder()
+    assert Batch(adding(), {"sum": runner}, 1).batched == {"sum": False}
+    assert runner.rows == [], "nor measured"
+
+
+@pytest.mark.parametrize("streams", [0, 65])
+def test_a_batch_of_no_or_too_many_streams_is_refused(streams):
+    with pytest.raises(UsageError, match=f"1 to 64 streams, got {streams}"):
+        Batch(adding(), {"sum": Adder()}, streams)
+
+
+def test_the_largest_batch():
+    assert len(forced(False, adding(), {"sum": Adder()}, 64).streams) == 64
+
+
+@pytest.mark.parametrize(("values", "times"), [([number(1)] * 2, 0), ([number(1)] * 3, [0, 1])])
+def test_a_push_gives_one_value_and_one_time_per_stream(values, times):
+    with pytest.raises(UsageError, match="3 streams: give one value"):
+        forced(True, adding(), {"sum": Adder()}).push("x", values, times)
+
+
+def test_streams_may_have_times_of_their_own():
+    results = forced(True, adding(), {"sum": Adder()}).push("x", [number(1)] * 3, np.array([5, 6, 7]))
+    assert [result.at_ns for result in results] == [5, 6, 7]
+
+
+def test_without_a_time_each_stream_asks_its_clock():
+    batch = Batch(adding(), {"sum": Adder()}, 1, clock=lambda: 42)
+    assert batch.push("x", [number(1)])[0].at_ns == 42
+
+
+def test_an_unknown_input_is_refused_before_anything_is_taken():
+    with pytest.raises(UnknownNameError, match="unknown input 'y'"):
+        forced(True, adding(), {"sum": Adder()}).push("y", [number(1)] * 3, 0)
+
+
+def test_a_value_that_does_not_fit_is_its_streams_matter_alone():
+    batch = forced(True, adding(), {"sum": Adder()})
+    with pytest.raises(BatchInputError, match=r"stream 1: input 'x': expected float32 \[1\]") as caught:
+        batch.push("x", [number(1), np.zeros(7), number(3)], 0)
+    assert totals(caught.value.results) == [1, None, 3]
+    assert list(caught.value.errors) == [1]
+    assert totals(batch.push("x", [number(1)] * 3, 0)) == [2, 1, 4]
+
+
+def test_a_row_that_fails_fails_for_its_stream_alone():
+    class Picky(Adder):
+        def run(self, feeds):
+            if (feeds["x"] < 0).any():
+                raise RuntimeError("negative")
+            return super().run(feeds)
+
+    batch = forced(True, adding(), {"sum": Picky()})
+    batch.push("x", [number(1), number(1), number(1)], 0)
+    results = batch.push("x", [number(1), number(-1), number(3)], 1)
+    assert [result.outputs.keys() for result in results] == [{"total"}, set(), {"total"}]
+    assert [list(live.failing) for live in batch.streams] == [[], ["sum"], []]
+    assert totals(batch.push("x", [number(1), None, number(1)], 2)) == [3, None, 5]
+
+
+def test_rows_of_different_shapes_run_one_by_one():
+    class Spread:
+        """As many numbers as x says."""
+
+        inputs = (TensorSpec("x", "float32", (BATCH, 1)),)
+        outputs = (TensorSpec("y", "float32", (BATCH, "n")),)
+
+        def run(self, feeds):
+            return [np.ones((len(feeds["x"]), int(feeds["x"][0, 0])), np.float32) * feeds["x"]]
+
+    class Count:
+        inputs = (TensorSpec("y", "float32", (BATCH, "n")),)
+        outputs = (TensorSpec("sum", "float32", (BATCH, 1)),)
+
+        def run(self, feeds):
+            return [feeds["y"].sum(axis=1, keepdims=True)]
+
+    nodes = (
+        Node("spread", "spread", edges(x="input.x"), ("y",)),
+        Node("count", "count", edges(y="spread.y"), ("sum",)),
+    )
+    graph = ModelGraph("spread", {"x": Tensor((1,))}, nodes, {"total": Output.of("count.sum", Array())})
+    batch = forced(True, graph, {"spread": Spread(), "count": Count()}, 2)
+    batch._together["spread"] = False
+    for values in ([3, 1], [1, 3]):
+        assert totals(batch.push("x", [number(value) for value in values], 0)) == [v * v for v in values]
