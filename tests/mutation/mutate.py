@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -52,7 +53,7 @@ class Room:
 
     Attributes:
         files: relative to the repository.
-        tests: paths for pytest.
+        tests: files for pytest.
     """
 
     name: str
@@ -89,14 +90,19 @@ def main(words: Sequence[str] | None = None) -> int:
 def _room(name: str, known: dict[str, Any]) -> Room:
     if name not in known:
         raise SystemExit(f"unknown room '{name}'; rooms.toml has {', '.join(known)}")
+    paths, tests = _files(name, known[name]["paths"], "*.py"), _files(name, known[name]["tests"], "test_*.py")
+    return Room(name, tuple(paths), tuple(map(str, tests)))
+
+
+def _files(room: str, written: list[str], pattern: str) -> list[Path]:
+    """The files that rooms.toml means, relative to the repository."""
     files: list[Path] = []
-    for written in (*known[name]["paths"], *known[name]["tests"]):
-        if not (ROOT / written).exists():
-            raise SystemExit(f"rooms.toml: room '{name}' names '{written}', which does not exist")
-    for written in known[name]["paths"]:
-        path = ROOT / written
-        files += [path] if path.is_file() else sorted(path.rglob("*.py"))
-    return Room(name, tuple(path.relative_to(ROOT) for path in files), tuple(known[name]["tests"]))
+    for one in written:
+        path = ROOT / one
+        if not path.exists():
+            raise SystemExit(f"rooms.toml: room '{room}' names '{one}', which does not exist")
+        files += [path] if path.is_file() else sorted(path.rglob(pattern))
+    return [path.relative_to(ROOT) for path in files]
 
 
 def _copy_tree() -> None:
@@ -120,29 +126,24 @@ def _copy_tree() -> None:
 
 def _run_room(room: Room, config: dict[str, Any], *, fresh: bool) -> str:
     """Try what has no verdict; why it cannot be tried, or ""."""
-    command = shlex.join(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-qx",
-            "-p",
-            "no:cacheprovider",
-            f"--timeout={config['test_timeout_s']}",
-            *room.tests,
-        ]
-    )
     started = time.monotonic()
-    outcome, output = run_tests(command, config["timeout_s"])
+    outcome, output = run_tests(_command(room, config), config["timeout_s"])
     if outcome is not TestOutcome.SURVIVED:
         return f"{output}\nroom '{room.name}': its tests fail, or take too long, on unbroken code"
     print(f"room {room.name}: its tests pass on unbroken code in {time.monotonic() - started:.1f} s", flush=True)
-    tests = _digest(path for test in room.tests for path in (ROOT / test).rglob("*.py"))
+    tests = _digest(ROOT / test for test in room.tests)
     for path in room.files:
         with _session(room, path, fresh=fresh) as database:
             _prepare(database, path, config, tests)
-            _try_all(database, path, command, config["timeout_s"])
+            _try_all(database, path, _command(room, config, path.stem), config["timeout_s"])
     return ""
+
+
+def _command(room: Room, config: dict[str, Any], stem: str = "") -> str:
+    """Runs the room's tests until one fails; first those that are named after the file that is broken."""
+    ordered = sorted(room.tests, key=lambda test: not Path(test).name.startswith(f"test_{stem}") if stem else 0)
+    options = ["-qx", "-p", "no:cacheprovider", f"--timeout={config['test_timeout_s']}"]
+    return shlex.join([sys.executable, "-m", "pytest", *options, *ordered])
 
 
 def _session(room: Room, path: Path, *, fresh: bool) -> Any:
@@ -182,10 +183,19 @@ def _try_all(database: WorkDB, path: Path, command: str, timeout_s: float) -> No
     waiting = [*database.pending_work_items, *(item for item in database.work_items if item.job_id in again)]
     for count, item in enumerate(waiting, 1):
         result = mutate_and_test(item.mutations, command, timeout_s)
+        if not _is_conclusive(result):
+            result = mutate_and_test(item.mutations, command, timeout_s)
         database.set_result(item.job_id, result)
         mutation = item.mutations[0]
         verdict = "SURVIVED" if result.test_outcome is TestOutcome.SURVIVED else "killed"
         print(f"{path}:{mutation.start_pos[0]} {count}/{len(waiting)} {verdict} {mutation.operator_name}", flush=True)
+
+
+def _is_conclusive(result: WorkResult) -> bool:
+    """Whether it was the tests that said so: a run that somebody ended from outside says nothing."""
+    if result.test_outcome is TestOutcome.SURVIVED or result.output in ("timeout", "", None):
+        return True
+    return re.search(r"^(FAILED|ERROR) |\b(failed|errors?)\b.* in [0-9.]+s", result.output, re.MULTILINE) is not None
 
 
 def _digest(paths: Iterable[Path], more: str = "") -> str:
@@ -202,6 +212,7 @@ def _report(room: Room, reasons: dict[str, str], *, diffs: bool) -> None:
     total: Counter[str] = Counter()
     survivors: list[tuple[Path, MutationSpec, str]] = []
     skipped: Counter[str] = Counter()
+    clock = 0
     for path in room.files:
         counts: Counter[str] = Counter()
         with _session(room, path, fresh=False) as database:
@@ -212,6 +223,7 @@ def _report(room: Room, reasons: dict[str, str], *, diffs: bool) -> None:
                     continue
                 survived = result.test_outcome is TestOutcome.SURVIVED
                 counts["untried" if result.test_outcome is None else "survived" if survived else "killed"] += 1
+                clock += result.output == "timeout"
                 if survived:
                     survivors.append((path, mutation, result.diff or ""))
             counts["untried"] += len(database.pending_work_items)
@@ -219,6 +231,7 @@ def _report(room: Room, reasons: dict[str, str], *, diffs: bool) -> None:
         if counts.total():
             print(_row(str(path), counts))
     print(_row("all", total))
+    print(f"killed because the tests took too long: {clock}")
     for name, reason in reasons.items():
         if skipped[name]:
             print(f"not broken: {skipped[name]} × {reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,6 +118,8 @@ def test_an_unknown_option_lists_the_known():
         ("shelf:depth=deep", "sink 'shelf': option depth must be a whole number; got depth=deep"),
         ("shelf:deep", "sink 'shelf:deep': an option is written name=value"),
         ("shelf:", "an option is written name=value"),
+        (SimpleNamespace(write=print), "a sink is a name.* got SimpleNamespace"),
+        (SimpleNamespace(close=print), "a sink is a name.* got SimpleNamespace"),
         (3, r"a sink is a name, such as 'json_lines', or an object with write\(result\) and close\(\); got int"),
     ],
 )
