@@ -246,13 +246,15 @@ def test_a_model_that_was_given_stays_open_when_a_stream_cannot_start(three_inpu
 def test_options_of_opening_reach_the_bundle(three_inputs, script, monkeypatch):
     def remember(bundle, **options):
         asked.append(options)
-        return edgemm.open(bundle, **options)
+        return edgemm.open(bundle)
 
     asked, trust = [], edgemm.Trust()
     monkeypatch.setattr("edgemm.streaming.stream.open_bundle", remember)
-    inputs = {"image": script(*images(1))}
-    edgemm.stream(three_inputs(), inputs, variant="fp32", threads=2, trust=trust, realtime=False).close()
-    assert asked == [{"variant": "fp32", "provider": "cpu", "threads": 2, "trust": trust}]
+    path, inputs = three_inputs(), {"image": script(*images(1))}
+    edgemm.stream(path, inputs, variant="fp32", provider="cuda", threads=2, trust=trust, realtime=False).close()
+    edgemm.stream(path, inputs, realtime=False).close()
+    assert asked[0] == {"variant": "fp32", "provider": "cuda", "threads": 2, "trust": trust}
+    assert asked[1] == {"variant": "auto", "provider": "cpu", "threads": 1, "trust": trust}
 
 
 # what cannot be asked for
