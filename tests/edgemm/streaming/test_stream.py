@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import edgemm
-from edgemm.errors import SourceError, UnknownNameError, UsageError
+from edgemm.errors import BundleError, SourceError, UnknownNameError, UsageError
 from edgemm.streaming.interfaces import Observer
 from edgemm.streaming.stream import Stream
 
@@ -206,6 +206,13 @@ def test_a_model_that_was_given_stays_open(three_inputs, script):
             assert answers(results) == [1]
             assert results.model is model
         assert first_value(model.infer(image=frame(3))) == 3
+
+
+def test_a_model_of_another_bundle_than_the_one_that_is_named_is_refused(three_inputs, script):
+    with edgemm.open(three_inputs()) as model:
+        with pytest.raises(BundleError, match=model.bundle.id):
+            edgemm.stream(model, {"image": script(*images(1))}, trust=edgemm.Trust(id="0" * 64))
+        edgemm.stream(model, {"image": script(*images(1))}, trust=edgemm.Trust(id=model.bundle.id)).close()
 
 
 def test_a_bundle_that_was_opened_for_the_stream_is_closed_with_it(three_inputs, script):
