@@ -1,0 +1,81 @@
+"""What quantizers are shown: samples with inputs missing in turn, and of a model that remembers the states that really come up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import edgemm
+from edgemm.exporting.calibrate import Samples, feeds_per_graph
+from edgemm.model.edge import edges
+from edgemm.model.graph import ModelGraph, Node, Output
+from edgemm.tensors import BATCH, TensorSpec
+from edgemm_plugins.outputs.array import Array
+
+
+class Adds:
+    """y = all of its inputs together; h_next = h + x where it has state."""
+
+    def __init__(self, *inputs, state=False):
+        self.inputs = tuple(TensorSpec(name, "float32", (BATCH, 1)) for name in (*inputs, *(["h"] if state else [])))
+        self.state = state
+
+    def run(self, feeds):
+        total = sum(feeds.values())
+        return [total, feeds["h"] + feeds["x"]] if self.state else [total]
+
+
+def two_inputs(state):
+    """Two encoders, the first with or without state, and a fusion that takes presence."""
+    following = {"h_next": "h"} if state else {}
+    graph = ModelGraph(
+        "two",
+        {"a": edgemm.Tensor((1,)), "b": edgemm.Tensor((1,))},
+        (
+            Node("a", "sum", edges(x="input.a"), ("y", *following), role="encoder", state=following),
+            Node("b", "plain", edges(x="input.b"), ("y",), role="encoder"),
+            Node("fusion", "fusion", edges(a="a.y", b="b.y"), ("y",), members=("a", "b"), presence="presence", age="age_ms"),
+        ),
+        {"answer": Output.of("fusion.y", Array())},
+    )  # fmt: skip
+    fusion = Adds("a", "b")
+    fusion.run = lambda feeds: [feeds["a"] + feeds["b"]]
+    return graph, {"sum": Adds("x", state=state), "plain": Adds("x"), "fusion": fusion}
+
+
+def fed(state, rows):
+    graph, runners = two_inputs(state)
+    values = np.arange(rows, dtype=np.float32)[:, np.newaxis] + 1
+    return feeds_per_graph(graph, runners, Samples({"a": values, "b": -values}, "a test"))
+
+
+def presence_of(batches):
+    return [feeds["presence"][0].tolist() for feeds in batches["fusion"]]
+
+
+IN_TURN = [[1, 1]] * 5 + [[0, 1]] * 3 + [[1, 1]] * 5 + [[1, 0]] * 3
+
+
+def test_inputs_are_missing_in_turn():
+    assert presence_of(fed(state=False, rows=16 * 8)) == IN_TURN
+
+
+def test_inputs_are_missing_in_turn_over_time_too():
+    batches = fed(state=True, rows=40)
+    assert [len(feeds["x"]) for feeds in batches["sum"]] == [1] * 40
+    assert presence_of(batches)[:16] == IN_TURN
+
+
+@pytest.mark.parametrize(("rows", "streams"), [(40, 1), (64, 2), (100, 3)])
+def test_a_quantizer_sees_the_states_that_come_up(rows, streams):
+    batches = fed(state=True, rows=rows)["sum"]
+    assert len(batches[0]["x"]) == streams
+    state = np.zeros((streams, 1), np.float32)
+    for moment, feeds in enumerate(batches):
+        count = len(feeds["x"])
+        np.testing.assert_array_equal(feeds["h"], state[:count])
+        if not 5 <= moment % 16 < 8:  # while its input is missing an encoder does not run, and its state stands still
+            state[:count] += feeds["x"]
+    assert state.min() > 100
+    seen = np.concatenate([feeds["x"] for feeds in batches])
+    assert sorted(seen.ravel()) == list(range(1, rows + 1)), "every sample, once"
