@@ -37,7 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="auto (CPU: fp32 and int8; GPU: fp16 and int8+fp16), or a list of fp32, fp16, int8, int8+fp16 (default: %(default)s)",
     )
     parser.add_argument(
-        "--calibration", metavar="PATH", type=Path, help="aligned samples of all inputs (.npz), for INT8"
+        "--calibration",
+        metavar="PATH",
+        type=Path,
+        help="aligned samples of all inputs (.npz), for INT8; in order of time where the model has state or windows",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the bundle that is there")
     parser.add_argument("--zip", action="store_true", help="write a single file")

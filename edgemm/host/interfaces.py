@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Encoder(Protocol):
     """A torch module that turns one input into tokens. Batch axis first and dynamic.
 
-    `full_precision` names submodules that stay FP32 in every precision (a log-mel front end).
+    `full_precision` names submodules that stay FP32 in every precision (a log-mel front end). `state`, where it has some, says name -> shape without
+    the batch axis; `forward` then takes these behind `x`, float32 and zeros at a stream's start, and returns the next ones behind `valid`.
     """
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
