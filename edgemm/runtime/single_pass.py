@@ -17,6 +17,7 @@ from edgemm.errors import InputError
 from edgemm.inputs.kind import InputKind
 from edgemm.model.edge import AGE, INPUT, MASK, VALUE, Edge
 from edgemm.model.graph import ModelGraph, Node
+from edgemm.model.rules import Until
 from edgemm.runtime.feeds import NEVER, NS_PER_MS, may_run, nothing, recognised, write_members
 from edgemm.tensors import TensorSpec
 
@@ -202,7 +203,17 @@ class SinglePass:
 
 
 def next_state(node: Node, feeds: Mapping[str, np.ndarray], outputs: Arrays, ran: np.ndarray) -> Arrays:
-    """Graph input -> the state for the next pass: what the node returned where it ran, what it was given elsewhere."""
+    """Graph input -> the state for the next pass: what the node returned where it ran, what it was given elsewhere.
+
+    A loop that has stopped begins anew, with zeros.
+    """
+    if isinstance(node.trigger, Until):
+        going_on = ~outputs[node.trigger.stop].reshape(len(ran), -1).any(axis=1)
+        outputs = {
+            name: array * going_on.reshape(-1, *[1] * (array.ndim - 1))
+            for name, array in outputs.items()
+            if name in node.state
+        }
     following = {}
     for output, name in node.state.items():
         after = outputs[output]

@@ -8,6 +8,7 @@ import pytest
 import edgemm
 from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
+from edgemm.model.rules import Until
 from edgemm.runtime.rollout import in_time, remembers, rollout
 from edgemm.runtime.schedule import Live
 from edgemm.runtime.single_pass import Memory, SinglePass
@@ -151,6 +152,14 @@ def test_state_stands_still_where_a_node_has_nothing_to_run_on():
         np.testing.assert_array_equal(done.ran["hear"], presence)
     assert memory.state["hear"]["total"].ravel().tolist() == [4, 10], "two of three moments each"
     assert memory.state["join"]["count"].ravel().tolist() == [2, 2]
+
+
+def test_a_loop_makes_a_step_per_moment_and_begins_anew_once_it_has_stopped():
+    node = Node("n", "count", edges(x="input.x"), ("y", "stop"), state={"y": "h"}, trigger=Until("stop"))
+    graph = ModelGraph("loop", {"x": edgemm.Tensor((1,))}, (node,), {"y": Output.of("n.y", Array())})
+    count = Function(lambda x, h: (h + 1, h + 1 >= x), {"x": FLOAT, "h": FLOAT}, {"y": FLOAT, "stop": ("bool", (1,))})
+    done = rollout(graph, {"count": count}, {"x": rows(3, 3, 3, 3, 2, 2, 2)}, streams=1)
+    assert done.values("n")["y"].ravel().tolist() == [1, 2, 3, 1, 2, 1, 2]
 
 
 def test_windows_take_only_what_their_source_says_in_that_row():
