@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import edgemm
-from edgemm.errors import SourceError, UnknownNameError, UsageError
+from edgemm.errors import BundleError, SourceError, UnknownNameError, UsageError
 from edgemm.streaming.interfaces import Observer
 from edgemm.streaming.stream import Stream
 
@@ -208,6 +208,13 @@ def test_a_model_that_was_given_stays_open(three_inputs, script):
         assert first_value(model.infer(image=frame(3))) == 3
 
 
+def test_a_model_of_another_bundle_than_the_one_that_is_named_is_refused(three_inputs, script):
+    with edgemm.open(three_inputs()) as model:
+        with pytest.raises(BundleError, match=model.bundle.id):
+            edgemm.stream(model, {"image": script(*images(1))}, trust=edgemm.Trust(id="0" * 64))
+        edgemm.stream(model, {"image": script(*images(1))}, trust=edgemm.Trust(id=model.bundle.id)).close()
+
+
 def test_a_bundle_that_was_opened_for_the_stream_is_closed_with_it(three_inputs, script):
     with edgemm.stream(three_inputs(), {"image": script(*images(1))}, realtime=False) as results:
         list(results)
@@ -246,13 +253,15 @@ def test_a_model_that_was_given_stays_open_when_a_stream_cannot_start(three_inpu
 def test_options_of_opening_reach_the_bundle(three_inputs, script, monkeypatch):
     def remember(bundle, **options):
         asked.append(options)
-        return edgemm.open(bundle, **options)
+        return edgemm.open(bundle)
 
     asked, trust = [], edgemm.Trust()
     monkeypatch.setattr("edgemm.streaming.stream.open_bundle", remember)
-    inputs = {"image": script(*images(1))}
-    edgemm.stream(three_inputs(), inputs, variant="fp32", threads=2, trust=trust, realtime=False).close()
-    assert asked == [{"variant": "fp32", "provider": "cpu", "threads": 2, "trust": trust}]
+    path, inputs = three_inputs(), {"image": script(*images(1))}
+    edgemm.stream(path, inputs, variant="fp32", provider="cuda", threads=2, trust=trust, realtime=False).close()
+    edgemm.stream(path, inputs, realtime=False).close()
+    assert asked[0] == {"variant": "fp32", "provider": "cuda", "threads": 2, "trust": trust}
+    assert asked[1] == {"variant": "auto", "provider": "cpu", "threads": 1, "trust": trust}
 
 
 # what cannot be asked for

@@ -180,13 +180,14 @@ def test_closing_releases_a_source_that_waits_for_the_model(stream, script, fake
     assert len(source.delivered) < 200
 
 
-def test_closing_releases_a_model_that_waits_for_a_reader(script, fake_model, background):
+def test_closing_releases_a_model_that_waits_for_a_reader(
+    stream, script, fake_model, background, waits_in, thread_named
+):
     model = fake_model()
-    stream = Stream(model, [script(*images(*range(1000)))], realtime=False)
-    results = iter(stream)
-    next(results)
-    background(stream.close).end()
-    assert list(results) == []
+    made = stream(model, script(*images(*range(1000))))
+    waits_in(thread_named("edgemm-model"), "put")
+    background(made.close).end()
+    assert list(made) == []
     assert not any(thread.name == "edgemm-model" for thread in threading.enumerate())
     assert len(model.scheduler.pushed) < 1000
 

@@ -242,6 +242,11 @@ def test_packets_from_the_limit_on_are_not_taken(stream, script, fake_model):
     assert [at_ms for _, _, at_ms in model.scheduler.pushed] == [0, 100]
 
 
+def test_the_first_packet_past_the_limit_ends_the_stream(stream, script, fake_model):
+    endless = script(*images(0, 200), hang=True)
+    assert list(stream(fake_model(), endless, realtime=False, seconds=0.2)) == [("image", "image 0", 0)]
+
+
 @pytest.mark.parametrize("times", [(0, 100), (0, 100, 300), (0, 100, 300, 400, 500)])
 def test_deadlines_go_on_up_to_the_limit_wherever_the_packets_end(stream, script, fake_model, times):
     results = list(stream(fake_model(tick_ms=50), script(*images(*times)), realtime=False, seconds=0.2))
