@@ -125,7 +125,7 @@ def random_tensor(spec: TensorSpec, count: int, generator: np.random.Generator) 
 def not_this(expected: str, raw: Any) -> InputError:
     """The one wording of a value that does not fit: what was expected, what came."""
     shape, dtype = getattr(raw, "shape", None), getattr(raw, "dtype", None)
-    got = type(raw).__name__ if shape is None or dtype is None else f"{dtype} {list(shape)}"
+    got = f"{dtype} {list(shape)}" if isinstance(shape, tuple) and dtype is not None else type(raw).__name__
     return InputError(f"expected {expected}; got {got}")
 
 

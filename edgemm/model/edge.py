@@ -35,7 +35,7 @@ class Window:
 
     Attributes:
         count: at most so many; what is not there yet is zero, and False in the mask.
-        ms: none older than this; 0 for any age.
+        ms: none older than this, nor than its source is valid for; 0 for any age. What has become too old is as what never came, for good.
     """
 
     count: int

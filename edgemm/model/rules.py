@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 from typing import Any, ClassVar, Protocol
 
 from edgemm.errors import SpecError, UnknownNameError
@@ -50,10 +51,16 @@ Due = Callable[[Sequence[Cell], Sequence[int]], bool]
 
 @dataclass(frozen=True)
 class Trigger:
-    """When a node runs: by default whenever something has arrived."""
+    """When a node runs: by default whenever something has arrived.
+
+    Attributes:
+        period_ns: time between two runs, of what runs at a rate; else 0.
+        by_changes: whether a cell's `changes` are remembered when the node runs, to tell news from them, and not its `version`.
+    """
 
     name: ClassVar[str] = "arrival"
     period_ns: ClassVar[int] = 0
+    by_changes: ClassVar[bool] = False
 
     @classmethod
     def parse(cls, text: str, where: str = "trigger") -> Trigger:
@@ -71,10 +78,6 @@ class Trigger:
             raise SpecError(f"{where}: '{cls.name}' takes no arguments, got '{text}'")
         return cls()
 
-    def mark(self, cell: Cell) -> int:
-        """What to remember of a cell when the node runs, to tell news from it."""
-        return cell.version
-
     def news(self, cell: Cell, mark: int) -> bool:
         """Whether a cell has news since `mark`."""
         return cell.version != mark
@@ -88,7 +91,7 @@ ARRIVAL = Trigger()
 
 @dataclass(frozen=True)
 class Hop(Trigger):
-    """After every so many arrivals."""
+    """After every so many arrivals; that there was nothing to arrive counts as one, so that the pace stays."""
 
     name: ClassVar[str] = "hop"
     count: int
@@ -110,13 +113,13 @@ class Hop(Trigger):
 
 @dataclass(frozen=True)
 class Change(Trigger):
-    """When what arrived differs; what comes again unchanged only starts its age anew."""
+    """When what arrived differs; what comes again unchanged only starts its age anew.
+
+    Values of inputs are compared. What nodes compute counts as changed each time, and so does what a feed makes of several values.
+    """
 
     name: ClassVar[str] = "change"
-
-    def mark(self, cell: Cell) -> int:
-        """The changes so far."""
-        return cell.changes
+    by_changes: ClassVar[bool] = True
 
     def news(self, cell: Cell, mark: int) -> bool:
         """Whether it has changed since `mark`."""
@@ -238,8 +241,10 @@ class Reference(Policy):
 
     @classmethod
     def _of(cls, arguments: list[str], where: str, text: str) -> Policy:
-        if len(arguments) != 2:
-            raise SpecError(f"{where}: write reference(edge, tolerance_ms), got '{text}'")
+        if len(arguments) != 2 or not arguments[0] or _number(arguments, 1, where, text) < 0:
+            raise SpecError(
+                f"{where}: write reference(edge, tolerance_ms) with a tolerance of at least 0, got '{text}'"
+            )
         return cls(arguments[0], _number(arguments, 1, where, text))
 
     def bound(self, sources: Sequence[str]) -> BoundPolicy:
@@ -315,6 +320,9 @@ def _parse_call(text: Any, where: str) -> tuple[str, list[str]]:
 
 def _number(arguments: list[str], index: int, where: str, text: str) -> float:
     try:
-        return float(arguments[index])
+        number = float(arguments[index])
     except (IndexError, ValueError):
-        raise SpecError(f"{where}: expected a number in '{text}'") from None
+        number = nan
+    if not isfinite(number):
+        raise SpecError(f"{where}: expected a number in '{text}'")
+    return number

@@ -6,7 +6,8 @@ place. They know ages and names, not arrays of a device nor threads.
     A source is usable while it was captured and has not expired.
     A node that takes presence runs with any member usable; its answer is of now, and columns say who stood behind it.
     Any other node runs only when everything that it reads is usable; its answer is as old as the first thing that it reads.
-    What is missing is fed as zeros, with presence 0 and age 0.
+    What is missing has presence 0 and age 0, and a graph that takes presence must not look at it: it is fed as zeros where it never came,
+    and as what was there last where it has expired, failed or was not recognised.
     A node that says whether it recognised anything is usable only where it did.
 """
 

@@ -18,7 +18,8 @@ from edgemm.runtime.steps import Once, Sources, clear_values
 class Loop(Once):
     """A node that runs until one of its outputs says stop: started by news, then one step per call of `resume`.
 
-    Every step publishes, so what has been said so far is partial until the loop is done. State starts at zero with each start.
+    Every step publishes, so what has been said so far is partial until the loop is done; until the first step that is what it said last. State
+    starts at zero with each start.
 
     Attributes:
         running: whether it has more to do.

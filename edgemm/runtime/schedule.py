@@ -279,7 +279,7 @@ class Live:
             step = self.steps[node.name] = step_for(node, graph, runners[node.graph], cells)
             cells[node.name, None] = step.cell
             first = step.cells[0]
-            if node.trigger.name == "change" and isinstance(first, InputCell):
+            if node.trigger.by_changes and isinstance(first, InputCell):
                 first.refreshed.append(step.said_again)
         self._windows = tuple(cell for cell in cells.values() if isinstance(cell, WindowCell))
 

@@ -66,7 +66,7 @@ class Once:
         self._policy = node.policy.bound([source for source, _ in node.windows])
         self.rules = self._policy.due(node.trigger)
         self._hold = node.hold
-        self._by_changes = node.trigger.name == "change"
+        self._by_changes = node.trigger.by_changes
         self._takes_presence = bool(node.presence)
         self._windows = tuple(cell for cell in self.cells if isinstance(cell, WindowCell))
         self._only = self.cells[0] if len(self.cells) == 1 and not self._windows and not node.members else None
@@ -370,7 +370,7 @@ def make_windows(node: Node, cells: dict[tuple[str, Window | None], Cell]) -> No
         if isinstance(cell, InputCell):
             if late_reader:
                 cell.own()
-            cell.compare = cell.compare or (node.trigger.name == "change" and type(cell.feed) is Feed)
+            cell.compare = cell.compare or (node.trigger.by_changes and type(cell.feed) is Feed)
 
 
 def _place(edge: Edge, graph: ModelGraph) -> int:

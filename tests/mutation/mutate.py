@@ -121,6 +121,7 @@ def _copy_tree() -> None:
             shutil.copyfile(ROOT / name, target)
     os.chdir(TREE)
     os.environ["EDGEMM_PATIENCE_S"] = "2"  # of tests that wait for what a mutant never does
+    os.environ.setdefault("EDGEMM_SCRIPTS", "mutants")  # a few random scripts each; a survivor is worth a thorough look
     os.environ["PYTHONPATH"] = os.pathsep.join(str(TREE / folder) for folder in PACKAGE_FOLDERS)
 
 
