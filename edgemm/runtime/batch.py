@@ -7,7 +7,8 @@ those of separate streams. It knows nothing of threads: one thread pushes for al
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from time import monotonic_ns, perf_counter_ns
 from typing import Any, NamedTuple
 
@@ -21,8 +22,8 @@ from edgemm.runtime.cells import NEVER
 from edgemm.runtime.schedule import Live
 from edgemm.runtime.steps import Once
 
-_MEASURED_RUNS = 9
-_GAIN = 0.95  # of the time apart: what gains less is not worth waiting for each other
+_MEASURED_RUNS, _SINGLES = 9, 4
+_GAIN = 0.9  # of a single run's time: what gains less is eaten by the gathering of who is due
 _LIMIT = 64
 
 _Arrived = list[tuple[int, int]]  # (stream, time)
@@ -31,17 +32,20 @@ _Plan = list[tuple[bool, tuple[Once, ...]]]  # of a node: whether it runs togeth
 
 
 class Measured(NamedTuple):
-    """What a graph cost when the batch was made, for one run of all streams, copying included.
+    """What a graph was found to cost when the batch was made, copying included.
 
     Attributes:
-        pays: whether its rows run together.
-        together_us, apart_us: the shortest of several runs; 0 where that was not measured.
-        reason: why it was not.
+        pays: whether rows of several streams run together.
+        rows: of the largest batch that was tried; 0 for none.
+        row_us: of one row in it, the shortest of several runs.
+        single_us: of a run of one stream alone, likewise.
+        reason: why none was tried.
     """
 
     pays: bool
-    together_us: float = 0.0
-    apart_us: float = 0.0
+    rows: int = 0
+    row_us: float = 0.0
+    single_us: float = 0.0
     reason: str = ""
 
 
@@ -170,29 +174,29 @@ class Batch:
         return self._rows[graph, count]
 
     def _measure(self, graph: str, trial: Sequence[Live]) -> Measured:
-        """Whether a batch of all streams is faster than as many single runs, copying included."""
-        steps = [next((s for s in live.steps.values() if s.node.graph == graph and _joins(s)), None) for live in trial]
-        alike = [step for step in steps if step is not None]
-        if not alike:
+        """Whether a row of a batch of all streams is cheaper than a single run.
+
+        Larger and larger batches are tried while their rows get cheaper, since what a session once needed for a large one it keeps.
+        """
+        found = [next((s for s in live.steps.values() if s.node.graph == graph and _joins(s)), None) for live in trial]
+        steps = [step for step in found if step is not None]
+        if not steps:
             return Measured(False, reason="runs step by step, or at a rate of its own" if trial else "one stream")
-        rows = _Rows(self._runners[graph], len(alike))
+        rows, count, row_us, before_us, pays = None, 0, 0.0, 0.0, False
         try:
-            rows.run(alike)
-        except Exception as error:  # a graph whose batch axis is fixed, or too large a batch for an engine
+            single_us = min(_shortest_us(partial(_run_alone, step)) for step in steps[:_SINGLES])
+            for count in _doubled_to(len(steps)):
+                rows = _Rows(self._runners[graph], count)
+                row_us = _shortest_us(partial(rows.run, steps[:count])) / count
+                pays = row_us < _GAIN * single_us
+                if not pays and before_us and row_us > _GAIN * before_us:
+                    break
+                before_us = row_us
+        except Exception as error:  # a fixed batch axis, too many rows for an engine, zeros that it does not like
             return Measured(False, reason=f"{type(error).__name__}: {error}")
-        together, apart = [], []
-        for _ in range(_MEASURED_RUNS):
-            before = perf_counter_ns()
-            rows.run(alike)
-            between = perf_counter_ns()
-            for step in alike:
-                step.run_graph()
-            together.append(between - before)
-            apart.append(perf_counter_ns() - between)
-        pays = min(together) < _GAIN * min(apart)
-        if pays:
-            self._rows[graph, len(alike)] = rows
-        return Measured(pays, min(together) / 1e3, min(apart) / 1e3)
+        if pays and rows is not None:
+            self._rows[graph, count] = rows
+        return Measured(pays, count, row_us, single_us)
 
 
 class _Rows:
@@ -232,3 +236,24 @@ class _Rows:
 def _joins(step: Once) -> bool:
     """Whether a step may run together with those of other streams: where all are pushed at once."""
     return not step.loops and not step.period_ns
+
+
+def _run_alone(step: Once) -> None:
+    step.run_graph()
+    step.wait()
+
+
+def _doubled_to(most: int) -> list[int]:
+    """1, 2, 4, … and `most`."""
+    return [*(1 << power for power in range(most.bit_length()) if 1 << power < most), most]
+
+
+def _shortest_us(run: Callable[[], object]) -> float:
+    """Of several runs, after one that warms up: whoever else works here makes a run longer, never shorter."""
+    run()
+    times = []
+    for _ in range(_MEASURED_RUNS):
+        started = perf_counter_ns()
+        run()
+        times.append(perf_counter_ns() - started)
+    return min(times) / 1e3
