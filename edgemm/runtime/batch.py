@@ -7,9 +7,10 @@ those of separate streams. It knows nothing of threads: one thread pushes for al
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from time import monotonic_ns, perf_counter_ns
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,10 +22,31 @@ from edgemm.runtime.cells import NEVER
 from edgemm.runtime.schedule import Live
 from edgemm.runtime.steps import Once
 
-_MEASURED_RUNS = 7
+_MEASURED_RUNS, _SINGLES = 9, 4
+_GAIN = 0.9  # of a single run's time: what gains less is eaten by the gathering of who is due
 _LIMIT = 64
 
-_Due = list[tuple[int, int]]  # (stream, time)
+_Arrived = list[tuple[int, int]]  # (stream, time)
+_Due = list[tuple[int, int, Once]]  # (stream, time, its step)
+_Plan = list[tuple[bool, tuple[Once, ...]]]  # of a node: whether it runs together, and its step in each stream
+
+
+class Measured(NamedTuple):
+    """What a graph was found to cost when the batch was made, copying included.
+
+    Attributes:
+        pays: whether rows of several streams run together.
+        rows: of the largest batch that was tried; 0 for none.
+        row_us: of one row in it, the shortest of several runs.
+        single_us: of a run of one stream alone, likewise.
+        reason: why none was tried.
+    """
+
+    pays: bool
+    rows: int = 0
+    row_us: float = 0.0
+    single_us: float = 0.0
+    reason: str = ""
 
 
 class BatchInputError(InputError):
@@ -48,22 +70,25 @@ class Batch:
         graph: the model.
         runners: graph name -> runner, shared by all streams.
         streams: how many.
-        clock: what time it is where the caller gives none.
+        options: of each stream, as `Live` takes them.
 
     Attributes:
-        streams: each as `Model.live` makes it; push single values, reset, end and tick there.
-        batched: graph -> whether running its rows together pays here.
+        streams: each as `Model.live` makes it; push single values, reset, end, tick and resume loops there.
+        batched: graph -> what was measured, and whether its rows run together.
     """
 
     def __init__(self, graph: ModelGraph, runners: Mapping[str, Any], streams: int, **options: Any) -> None:
         if not 1 <= streams <= _LIMIT:
             raise UsageError(f"a batch has 1 to {_LIMIT} streams, got {streams}")
-        self.streams = tuple(Live(graph, runners, **options) for _ in range(streams))
         self._runners = runners
         self._rows: dict[tuple[str, int], _Rows] = {}
-        self.batched = {name: streams > 1 and self._pays(name, streams) for name in graph.graph_names}
-        steps = self.streams[0].steps
-        self._together = {name: self.batched[step.node.graph] and not step.loops for name, step in steps.items()}
+        # measured on streams of their own: what these have seen, nobody else has
+        trial = [Live(graph, runners, **options) for _ in range(streams)] if streams > 1 else []
+        self.batched = {name: self._measure(name, trial) for name in graph.graph_names}
+        self.streams = tuple(Live(graph, runners, **options) for _ in range(streams))
+        self._plans = {name: self._plan(self.streams[0].plan(name)) for name in graph.inputs}
+        self._together = {name for name, plan in self._plans.items() if any(together for together, _ in plan)}
+        self._untimed = self._plan(step for step in self.streams[0].steps.values() if not step.period_ns)
 
     def push(
         self, name: str, values: Sequence[Any], captured_ns: int | Sequence[int] | None = None
@@ -90,14 +115,18 @@ class Batch:
         results: list[Result | None] = [None] * count
         errors: dict[int, InputError] = {}
         waiting: dict[int, Iterator[int]] = {}
-        for index, (live, value, at_ns) in enumerate(zip(self.streams, values, times, strict=True)):
-            if value is not None:
-                try:
-                    arrivals, results[index] = live.arrive(name, value, at_ns)
-                except InputError as error:
-                    errors[index] = error
+        apart = name not in self._together
+        for index, value in enumerate(values):
+            if value is None:
+                continue
+            try:
+                if apart:
+                    results[index] = self.streams[index].push(name, value, times[index])
                 else:
+                    arrivals, results[index] = self.streams[index].arrive(name, value, times[index])
                     waiting[index] = iter(arrivals)
+            except InputError as error:
+                errors[index] = error
         while waiting:
             arrived = list(_next_arrivals(waiting, errors))
             waiting = {index: waiting[index] for index, _ in arrived}
@@ -107,74 +136,80 @@ class Batch:
             raise BatchInputError(errors, results)
         return results
 
-    def _run_due(self, name: str, arrived: _Due) -> Iterator[tuple[int, Result]]:
+    def _run_due(self, name: str, arrived: _Arrived) -> Iterator[tuple[int, Result]]:
         """Run what is due after an arrival in these streams; a result of each whose outputs changed."""
         started_ns = monotonic_ns()
         answered = set()
-        for node in self._plan(name, arrived):
-            due = [(index, at_ns) for index, at_ns in arrived if self.streams[index].steps[node].due(at_ns)]
-            if len(due) > 1 and self._together[node]:
-                self._run_together(node, due)
+        # a stream with a failing node has more to try
+        failing = any(self.streams[index].failing for index, _ in arrived)
+        for together, steps in self._untimed if failing else self._plans[name]:
+            due = [(index, at_ns, steps[index]) for index, at_ns in arrived if steps[index].due(at_ns)]
+            if together and len(due) > 1:
+                self._run_together(due)
             else:
-                for index, at_ns in due:
-                    live = self.streams[index]
-                    live.run(live.steps[node], at_ns)
-            answered |= {index for index, _ in due if self.streams[index].steps[node].speaks}
+                for index, at_ns, step in due:
+                    self.streams[index].run(step, at_ns)
+            if steps[0].answers:
+                answered |= {index for index, _, step in due if step.speaks}
         for index, at_ns in arrived:
             if index in answered:
                 yield index, self.streams[index].answer(at_ns, started_ns)
 
-    def _plan(self, name: str, arrived: _Due) -> list[str]:
-        """The nodes that may run, in order; a stream with a failing node has more to try."""
-        plans = [self.streams[index].plan(name) for index, _ in arrived]
-        return [step.node.name for step in max(plans, key=len, default=())]
+    def _run_together(self, due: _Due) -> None:
+        captured = [(each, each[2].prepare(each[1])) for each in due]
+        ready = [(each, captured_ns) for each, captured_ns in captured if captured_ns != NEVER]
+        if len(ready) > 1:
+            steps = [step for (_, _, step), _ in ready]
+            try:
+                outputs = self._rows_of(steps[0].node.graph, len(steps)).run(steps)
+            except Exception:  # one stream's row may be at fault: alone, only that stream is quarantined
+                outputs = []
+            for ((index, at_ns, step), captured_ns), values in zip(ready, outputs, strict=False):
+                self.streams[index].settle(step, values, at_ns, captured_ns)
+            if outputs:
+                return
+        for (index, at_ns, step), _ in ready:
+            self.streams[index].run(step, at_ns)
 
-    def _run_together(self, node: str, due: _Due) -> None:
-        ready: list[tuple[int, int, Once, int]] = []
-        for index, at_ns in due:
-            step = self.streams[index].steps[node]
-            captured_ns = step.prepare(at_ns)
-            if captured_ns != NEVER:
-                ready.append((index, at_ns, step, captured_ns))
-        if not ready:
-            return
-        rows = self._rows_of(ready[0][2].node.graph, len(ready))
-        try:
-            outputs = rows.run([step for _, _, step, _ in ready])
-        except Exception:  # one stream's row may be at fault: alone, only that stream is quarantined
-            for index, at_ns, step, _ in ready:
-                self.streams[index].run(step, at_ns)
-            return
-        for (index, at_ns, step, captured_ns), values in zip(ready, outputs, strict=True):
-            self.streams[index].settle(step, values, at_ns, captured_ns)
+    def _plan(self, steps: Any) -> _Plan:
+        """The same steps of every stream, in order."""
+        return [
+            (
+                self.batched[step.node.graph].pays and not step.loops,
+                tuple(live.steps[step.node.name] for live in self.streams),
+            )
+            for step in steps
+        ]
 
     def _rows_of(self, graph: str, count: int) -> _Rows:
         if (graph, count) not in self._rows:
             self._rows[graph, count] = _Rows(self._runners[graph], count)
         return self._rows[graph, count]
 
-    def _pays(self, graph: str, streams: int) -> bool:
-        """Whether a batch of all streams is faster than as many single runs, copying included."""
-        steps = [next(s for s in live.steps.values() if s.node.graph == graph) for live in self.streams]
+    def _measure(self, graph: str, trial: Sequence[Live]) -> Measured:
+        """Whether a row of a batch of all streams is cheaper than a single run.
+
+        Larger and larger batches are tried while their rows get cheaper, since what a session once needed for a large one it keeps.
+        """
+        found = [next((s for s in live.steps.values() if s.node.graph == graph and _joins(s)), None) for live in trial]
+        steps = [step for step in found if step is not None]
+        if not steps:
+            return Measured(False, reason="runs step by step, or at a rate of its own" if trial else "one stream")
+        rows, count, row_us, before_us, pays = None, 0, 0.0, 0.0, False
         try:
-            rows = self._rows_of(graph, streams)
-            rows.run(steps)
-        except Exception:  # a graph whose batch axis is fixed, or too large a batch for an engine
-            return False
-        together, apart = [], []
-        for _ in range(_MEASURED_RUNS):
-            before = perf_counter_ns()
-            rows.run(steps)
-            between = perf_counter_ns()
-            for step in steps:
-                step.run_graph()
-            for step in steps:
-                step.wait()
-            together.append(between - before)
-            apart.append(perf_counter_ns() - between)
-        for step in steps:
-            step.reset()
-        return sorted(together)[_MEASURED_RUNS // 2] < sorted(apart)[_MEASURED_RUNS // 2]
+            single_us = min(_shortest_us(partial(_run_alone, step)) for step in steps[:_SINGLES])
+            for count in _doubled_to(len(steps)):
+                rows = _Rows(self._runners[graph], count)
+                row_us = _shortest_us(partial(rows.run, steps[:count])) / count
+                pays = row_us < _GAIN * single_us
+                if not pays and before_us and row_us > _GAIN * before_us:
+                    break
+                before_us = row_us
+        except Exception as error:  # a fixed batch axis, too many rows for an engine, zeros that it does not like
+            return Measured(False, reason=f"{type(error).__name__}: {error}")
+        if pays and rows is not None:
+            self._rows[graph, count] = rows
+        return Measured(pays, count, row_us, single_us)
 
 
 def _next_arrivals(waiting: Mapping[int, Iterator[int]], errors: dict[int, InputError]) -> Iterator[tuple[int, int]]:
@@ -195,19 +230,18 @@ class _Rows:
     def __init__(self, runner: Any, count: int) -> None:
         self._bound: Bound = bind(runner, count)
         self._count = count
-        self._feeds: dict[str, np.ndarray] = {}
+        self._feeds: dict[str, list[np.ndarray]] = {}  # graph input -> its rows, `(1, …)` each
         self._outputs: tuple[Value, ...] = ()
 
     def run(self, steps: Sequence[Once]) -> list[tuple[Value, ...]]:
         """Run the steps' graphs as one; the values that each step shall take as its outputs."""
+        feeds = self._feeds
         for row, step in enumerate(steps):
             for name, array in step.reads():
-                if name not in self._feeds:
-                    self._feeds[name] = np.zeros((self._count, *array.shape[1:]), array.dtype)
-                    self._bound.feed(name, self._feeds[name])
-                elif self._feeds[name].shape[1:] != array.shape[1:]:  # numpy would repeat what is smaller
+                into = (feeds[name] if name in feeds else self._open(name, array))[row]
+                if into.shape != array.shape:  # numpy would repeat what is smaller
                     raise ValueError(f"rows of '{name}' differ in shape")
-                self._feeds[name][row] = array[0]
+                into[...] = array
         if not self._outputs:
             self._outputs = self._bound.new_outputs()
         self._bound.run(self._outputs)
@@ -218,3 +252,36 @@ class _Rows:
                 value.put(made.array[row])
             handed.append(outputs)
         return handed
+
+    def _open(self, name: str, array: np.ndarray) -> list[np.ndarray]:
+        whole = np.zeros((self._count, *array.shape[1:]), array.dtype)
+        self._bound.feed(name, whole)
+        # views made once: making one takes as long as filling a small one
+        rows = self._feeds[name] = [whole[row : row + 1] for row in range(self._count)]
+        return rows
+
+
+def _joins(step: Once) -> bool:
+    """Whether a step may run together with those of other streams: where all are pushed at once."""
+    return not step.loops and not step.period_ns
+
+
+def _run_alone(step: Once) -> None:
+    step.run_graph()
+    step.wait()
+
+
+def _doubled_to(most: int) -> list[int]:
+    """1, 2, 4, … and `most`."""
+    return [*(1 << power for power in range(most.bit_length()) if 1 << power < most), most]
+
+
+def _shortest_us(run: Callable[[], object]) -> float:
+    """Of several runs, after one that warms up: whoever else works here makes a run longer, never shorter."""
+    run()
+    times = []
+    for _ in range(_MEASURED_RUNS):
+        started = perf_counter_ns()
+        run()
+        times.append(perf_counter_ns() - started)
+    return min(times) / 1e3

@@ -11,7 +11,7 @@ from scripts import MISFIT, Tensor, models, raw, scripts, shown
 from edgemm.errors import InputError, UnknownNameError, UsageError
 from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
-from edgemm.runtime.batch import Batch, BatchInputError
+from edgemm.runtime.batch import Batch, BatchInputError, Measured
 from edgemm.runtime.schedule import Live
 from edgemm.tensors import BATCH, TensorSpec
 from edgemm_plugins.outputs.array import Array
@@ -21,8 +21,9 @@ STREAMS = 3
 
 
 def forced(together, model, runners, streams=STREAMS):
-    """A batch that runs rows together, or not, without measuring what pays."""
-    kind = type("Forced", (Batch,), {"_pays": lambda self, graph, streams: together})
+    """A batch that runs rows together, all or those of the graphs that are named, without measuring what pays."""
+    pays = (lambda graph: graph in together) if isinstance(together, set) else lambda graph: together
+    kind = type("Forced", (Batch,), {"_measure": lambda self, graph, trial: Measured(pays(graph))})
     return kind(model, runners, streams)
 
 
@@ -138,46 +139,59 @@ def test_measuring_what_pays_leaves_no_trace():
     runner = Adder()
     batch = Batch(adding(), {"sum": runner}, 2)
     assert {1, 2} <= set(runner.rows), "both ways were measured"
-    assert isinstance(batch.batched["sum"], bool)
     assert totals(batch.push("x", [number(1), number(2)], 0)) == [1, 2]
 
 
-@pytest.mark.parametrize(("slow_rows", "pays"), [(1, True), (2, False)])
-def test_what_pays_is_what_is_faster(slow_rows, pays, monkeypatch):
+class Timed(Adder):
+    """Takes as long as a test says, by a clock of the test's."""
+
+    def __init__(self, now, row_us):
+        super().__init__()
+        self._now, self._row_us = now, row_us
+
+    def run(self, feeds):
+        rows = len(feeds["x"])
+        self._now[0] += int(1000 * rows * self._row_us(rows, self.rows.count(rows)))
+        return super().run(feeds)
+
+
+@pytest.mark.parametrize(("row_us", "pays"), [(89, True), (90, False), (100, False), (120, False)])
+def test_what_pays_saves_a_tenth_of_each_row(row_us, pays, monkeypatch):
     now = [0]
-
-    class Timed(Adder):
-        def run(self, feeds):
-            now[0] += 1000 if len(feeds["x"]) == slow_rows else 100
-            return super().run(feeds)
-
     monkeypatch.setattr("edgemm.runtime.batch.perf_counter_ns", lambda: now[0])
-    assert Batch(adding(), {"sum": Timed()}, 2).batched == {"sum": pays}
+    batch = Batch(adding(), {"sum": Timed(now, lambda rows, before: row_us if rows > 1 else 100)}, 2)
+    assert batch.batched == {"sum": (pays, 2, row_us, 100, "")}
 
 
-def test_the_middle_of_what_is_measured_decides(monkeypatch):
-    now, first = [0], [True, True]
-
-    class Hiccup(Adder):
-        def run(self, feeds):
-            both = len(feeds["x"]) == 2
-            now[0] += (10_000_000 if first[both] else 0) + (150 if both else 100)
-            first[both] = False
-            return super().run(feeds)
-
+def test_the_shortest_of_what_is_measured_decides(monkeypatch):
+    now = [0]
     monkeypatch.setattr("edgemm.runtime.batch.perf_counter_ns", lambda: now[0])
-    assert Batch(adding(), {"sum": Hiccup()}, 2).batched == {"sum": True}, "150 for two rows, against 2 x 100"
+    hiccups = Timed(now, lambda rows, before: (50 if rows > 1 else 100) if before == 3 else 10_000)
+    batch = Batch(adding(), {"sum": hiccups}, 2)
+    assert batch.batched == {"sum": (True, 2, 50, 100, "")}
+
+
+def test_larger_batches_are_tried_while_their_rows_get_cheaper(monkeypatch):
+    now = [0]
+    monkeypatch.setattr("edgemm.runtime.batch.perf_counter_ns", lambda: now[0])
+    costs = {1: 100, 2: 95, 4: 40, 8: 30}
+    runner = Timed(now, lambda rows, before: costs[rows])
+    assert Batch(adding(), {"sum": runner}, 8).batched == {"sum": (False, 2, 95, 100, "")}
+    assert max(runner.rows) == 2, "a session keeps what it once needed for a large batch"
+    costs[2] = 89
+    assert Batch(adding(), {"sum": runner}, 8).batched == {"sum": (True, 8, 30, 100, "")}
+    assert set(runner.rows) == {1, 2, 4, 8}
 
 
 def test_a_graph_whose_batch_is_fixed_runs_one_by_one():
     batch = Batch(adding(), {"sum": Adder(fixed_batch=1)}, 2)
-    assert batch.batched == {"sum": False}
+    assert batch.batched == {"sum": (False, 0, 0, 0, "RuntimeError: its batch is fixed")}
     assert totals(batch.push("x", [number(1), number(2)], 0)) == [1, 2]
 
 
 def test_one_stream_is_never_batched():
     runner = Adder()
-    assert Batch(adding(), {"sum": runner}, 1).batched == {"sum": False}
+    assert Batch(adding(), {"sum": runner}, 1).batched["sum"] == (False, 0, 0, 0, "one stream")
     assert runner.rows == [], "nor measured"
 
 
@@ -258,7 +272,6 @@ def test_rows_of_different_shapes_run_one_by_one():
         Node("count", "count", edges(y="spread.y"), ("sum",)),
     )
     graph = ModelGraph("spread", {"x": Tensor((1,))}, nodes, {"total": Output.of("count.sum", Array())})
-    batch = forced(True, graph, {"spread": Spread(), "count": Count()}, 2)
-    batch._together["spread"] = False
+    batch = forced({"count"}, graph, {"spread": Spread(), "count": Count()}, 2)
     for values in ([3, 1], [1, 3]):
         assert totals(batch.push("x", [number(value) for value in values], 0)) == [v * v for v in values]
