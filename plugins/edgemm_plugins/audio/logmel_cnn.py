@@ -140,7 +140,8 @@ class LogmelCnn(nn.Module):
             nn.Conv2d(third, config.width, (height, 1), bias=False), nn.BatchNorm2d(config.width), nn.ReLU()
         )
         self.time = nn.Sequential(*(_TimeBlock(config.width, dilation) for dilation in (1, 1, 2)))
-        self.attention = nn.Conv2d(config.width, 1, 1)
+        # a bias would shift all scores alike, which softmax ignores: it would never receive a gradient
+        self.attention = nn.Conv2d(config.width, 1, 1, bias=False)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier: nn.Linear | None = None
         self.posterior: nn.Linear | None = None

@@ -88,7 +88,8 @@ class VisionCnn(nn.Module):
         self.edges = nn.Conv2d(1, config.channels[0] - 1, EDGE_FILTER, 2, EDGE_FILTER // 2, bias=False)
         self.register_buffer("inside", _inside(height, width, config.scales), persistent=False)
         self.trunk = _trunk(config)
-        self.look = nn.Linear(config.width, config.tokens)
+        # a bias would shift all places alike, which softmax ignores: it would never receive a gradient
+        self.look = nn.Linear(config.width, config.tokens, bias=False)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier: nn.Linear | None = None
         self.posterior: nn.Linear | None = None

@@ -12,7 +12,7 @@ from edgemm.bundle.files import Bundle
 from edgemm.errors import ParityError
 from edgemm.host.interfaces import Packet
 from edgemm.host.optional import is_installed
-from edgemm.runtime.batch import Batch
+from edgemm.runtime.batch import Batch, Measured
 
 HOP, PART, WIDTH = 20, 10, 24  # samples: a hop is read in two parts
 MS = 1_000_000
@@ -130,9 +130,9 @@ def test_two_streams_at_once_know_nothing_of_each_other(net, opened):
 
 @pytest.mark.parametrize("together", [True, False], ids=["as rows of one run", "one after the other"])
 def test_a_batch_of_streams_keeps_a_state_for_each(net, opened, monkeypatch, together):
-    monkeypatch.setattr(Batch, "_pays", lambda *_: together)
+    monkeypatch.setattr(Batch, "_measure", lambda *_: Measured(together))
     batch, sounds = opened.batch(3), [sound(seed) for seed in (7, 8, 9)]
-    assert batch.batched == {"net": together}
+    assert batch.batched == {"net": Measured(together)}
     answers = [[], [], []]
     for moment, hops in enumerate(zip(*(pieces(each, HOP) for each in sounds), strict=True)):
         if moment == 20:

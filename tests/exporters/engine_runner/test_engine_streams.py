@@ -38,7 +38,7 @@ from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.model.rules import Trigger
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
-from edgemm.runtime.batch import Batch
+from edgemm.runtime.batch import Batch, Measured
 from edgemm_plugins.inputs.tensor import Tensor
 from edgemm_plugins.outputs.array import Array
 
@@ -151,7 +151,7 @@ def test_streams_of_one_model_run_on_threads_of_their_own(machine, both):
 @pytest.mark.parametrize("kind", ["plain", "state", "hold state"])
 @pytest.mark.parametrize("together", [True, False])
 def test_a_batch_of_streams_gives_each_its_own_answers(monkeypatch, both, kind, together):
-    monkeypatch.setattr(Batch, "_pays", lambda self, graph, streams: together)
+    monkeypatch.setattr(Batch, "_measure", lambda *_: Measured(together))
     cpu, gpu = both(kind)
     batch, lives = gpu.batch(3), [cpu.live() for _ in range(3)]
     random = np.random.default_rng(1)

@@ -11,7 +11,7 @@ from torch import nn
 import edgemm
 from edgemm.bundle.files import Bundle
 from edgemm.host.optional import is_installed
-from edgemm.runtime.batch import Batch
+from edgemm.runtime.batch import Batch, Measured
 
 WIDTH = 8
 TRUSTED = edgemm.Trust(engines=True)
@@ -90,7 +90,7 @@ def test_an_engine_streams_in_pieces_what_torch_computes_in_one_pass(net, on_gpu
 
 
 def test_a_batch_on_engines_keeps_a_state_for_each_stream(net, on_gpu, monkeypatch):
-    monkeypatch.setattr(Batch, "_pays", lambda *_: True)
+    monkeypatch.setattr(Batch, "_measure", lambda *_: Measured(True))
     batch = on_gpu.batch(2)
     rows = list(zip(motion(4), motion(5), strict=True))
     said = [[values(result) for result in batch.push("motion", pair, index)] for index, pair in enumerate(rows)]
