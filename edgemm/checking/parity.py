@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgemm.checking.rollout import Rollout, rollout
 from edgemm.model.graph import ModelGraph, Node
 from edgemm.model.precision import Gate
 from edgemm.outputs.kind import OutputKind
-from edgemm.runtime.rollout import Rollout, rollout
 from edgemm.runtime.single_pass import BatchRunner, next_state
 
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.writer import BundleWriter
+from edgemm.checking.rollout import remembers, rollout
 from edgemm.errors import BundleError
 from edgemm.host.interfaces import Runner
 from edgemm.model.graph import ModelGraph
-from edgemm.runtime.rollout import remembers, rollout
 
 ROWS = 8
 MOMENTS = 16

@@ -12,6 +12,7 @@ import numpy as np
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.checking.parity import Parity, compare, compare_output
+from edgemm.checking.rollout import rollout
 from edgemm.checking.vectors import load_vectors
 from edgemm.errors import BundleError, EdgeMMError, MissingDependencyError
 from edgemm.host.interfaces import Runner
@@ -21,7 +22,6 @@ from edgemm.progress import Progress, silent
 from edgemm.runners.choosing import why_not_here
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 from edgemm.runtime.model import Model
-from edgemm.runtime.rollout import rollout
 from edgemm.runtime.single_pass import specs_by_key
 
 

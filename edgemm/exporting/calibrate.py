@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from edgemm.checking.rollout import Rollout, in_time, remembers, rollout
 from edgemm.errors import InputError, UsageError
 from edgemm.host.interfaces import Feeds, Runner
 from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph
 from edgemm.progress import Progress
-from edgemm.runtime.rollout import Rollout, in_time, remembers, rollout
 from edgemm.runtime.single_pass import Memory, SinglePass, by_key
 
 MINIMUM_ROWS = 32

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edgemm.bundle.manifest import GraphRecord
 from edgemm.bundle.writer import BundleWriter
 from edgemm.checking.parity import Parity, compare_nodes
+from edgemm.checking.rollout import remembers, rollout
 from edgemm.errors import ParityError
 from edgemm.exporting.calibrate import Samples
 from edgemm.exporting.onnx_from_torch import onnx_from_torch
@@ -20,7 +21,6 @@ from edgemm.model.precision import FP32, PRECISIONS
 from edgemm.modeling.graph_modules import Exportable, example_inputs, module_runners, run_modules, tensor_specs
 from edgemm.progress import Progress
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
-from edgemm.runtime.rollout import remembers, rollout
 
 _EXAMPLE_BATCH = 2
 _COMPARED_ROWS = 8

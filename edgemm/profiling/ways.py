@@ -30,7 +30,7 @@ _MADE_UP_ROWS = 4
 def streamed(model: Model, rows: Sequence[Row]) -> Way:
     """What a stream does: take the tensors, run the steps, make the result."""
     live = model.live()
-    waits = {name: step.wait for name, step in live.steps.items() if _on_device(step.cell.values)}
+    waits = {name: step.binding.wait for name, step in live.steps.items() if _on_device(step.cell.values)}
     now_ns = 0
 
     def run(index: int, times: Times) -> None:

@@ -237,7 +237,7 @@ class _Rows:
         """Run the steps' graphs as one; the values that each step shall take as its outputs."""
         feeds = self._feeds
         for row, step in enumerate(steps):
-            for name, array in step.reads():
+            for name, array in step.binding.reads():
                 into = (feeds[name] if name in feeds else self._open(name, array))[row]
                 if into.shape != array.shape:  # numpy would repeat what is smaller
                     raise ValueError(f"rows of '{name}' differ in shape")
@@ -247,7 +247,7 @@ class _Rows:
         self._bound.run(self._outputs)
         handed = []
         for row, step in enumerate(steps):
-            outputs = step.next_outputs()
+            outputs = step.binding.buffers.next()
             for value, made in zip(outputs, self._outputs, strict=True):
                 value.put(made.array[row])
             handed.append(outputs)
@@ -267,8 +267,8 @@ def _joins(step: Once) -> bool:
 
 
 def _run_alone(step: Once) -> None:
-    step.run_graph()
-    step.wait()
+    step.binding.run()
+    step.binding.wait()
 
 
 def _doubled_to(most: int) -> list[int]:

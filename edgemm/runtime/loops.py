@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from edgemm.model.graph import ModelGraph, Node
 from edgemm.model.rules import FINISH, LATEST, Until
+from edgemm.runtime.binding import Sources
 from edgemm.runtime.cells import NEVER
-from edgemm.runtime.steps import Once, Sources, clear_values
+from edgemm.runtime.steps import Once
 
 
 class Loop(Once):
@@ -39,7 +38,6 @@ class Loop(Once):
         # under another policy not every change starts it again, and a window's mask and ages move with whoever reads it
         self._in_place = not self._finish_first and node.policy == LATEST and not self._windows
         self._captured_ns = NEVER
-        self._snapshot: dict[str, np.ndarray] = {}
         self.running = False
         self.steps = 0
         self.resumed = 0
@@ -63,11 +61,12 @@ class Loop(Once):
         self.running = self._captured_ns != NEVER
         self.steps = 0
         if self.running:
-            if any(self.cell.values[place] is value for place, value in self._state_now.items()):
-                # what it said last is seen until its first step, so state begins in the buffer that nobody sees
-                self._state_now, self._state_next = self._state_next, self._state_now
-            clear_values(tuple(self._state_now.values()))
-            self._bind_reads()
+            self._buffers.restart(self.cell.values)
+            # read in place what restarts the loop whenever it changes; copy what must stay as it was at the start
+            if self._in_place:
+                self.binding.link()
+            else:
+                self.binding.feed_copies()
 
     def resume(self) -> None:
         """Run one step.
@@ -75,10 +74,7 @@ class Loop(Once):
         Raises:
             Exception: whatever the runner raises; the schedule then calls `fail`.
         """
-        for place, name in self._state:
-            self._bound.link(name, self._state_now[place])
-        outputs = self.next_outputs()
-        self._bound.run(outputs)
+        outputs = self.binding.run_again()
         self.steps += 1
         self.finish(outputs, self._captured_ns)
         done = bool(outputs[self._stop].array.any())
@@ -94,15 +90,6 @@ class Loop(Once):
         super().reset()
         self.running = False
         self.steps = self.resumed = 0
-
-    def _bind_reads(self) -> None:
-        """Read in place what restarts the loop whenever it changes; copy what must stay as it was at the start."""
-        if self._in_place:
-            self._bind()
-            return
-        for name, cell, place in self._links:
-            self._snapshot[name] = cell.values[place].array.copy()
-            self._bound.feed(name, self._snapshot[name])
 
 
 def step_for(node: Node, graph: ModelGraph, runner: Any, sources: Sources) -> Once:

@@ -1,31 +1,24 @@
 """What a node does when it is due, in one stream: run its graph once. `loops` has the node that runs it again and again.
 
-A step reads cells and writes one. It knows its trigger and policy, which say whether it is due, but not what else is: that is the
-schedule's. What it may read is decided in `feeds`.
+A step reads cells and writes one. It knows its trigger and policy, which say whether it is due, and what becomes of a run: published, withdrawn
+or a failure. Not what else is due, which is the schedule's; nor where values lie, which is its binding's. What it may read is decided in `feeds`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
-
-import numpy as np
 
 from edgemm.errors import EdgeMMError
 from edgemm.inputs.kind import Feed
-from edgemm.model.edge import AGE, MASK, Edge, Window
-from edgemm.model.graph import ModelGraph, Node, Output
+from edgemm.model.edge import Window
+from edgemm.model.graph import ModelGraph, Node
 from edgemm.model.rules import Until
-from edgemm.runners.values import HostValue, Value, bind, few_numbers, is_finite, is_sum_finite
+from edgemm.runners.values import Value, few_numbers, is_finite, is_sum_finite
+from edgemm.runtime.binding import Binding, Sources
 from edgemm.runtime.cells import NEVER, Cell, InputCell, WindowCell
 from edgemm.runtime.feeds import all_usable, recognised, write_members
 
 FIRST_RETRY_NS, LAST_RETRY_NS = 100_000_000, 10_000_000_000
-Sources = Mapping[tuple[str, Window | None], Cell]
-Link = tuple[str, Cell, int]  # graph input, what it reads of, which of its values
-_Swapped = tuple[
-    Cell, list[tuple[Value, ...]], list[tuple[str, int]]
-]  # a cell, its values when last bound, what reads them
 
 
 class NotFiniteError(EdgeMMError):
@@ -37,6 +30,7 @@ class Once:
 
     Attributes:
         node: what it is a step of.
+        binding: its graph, bound.
         cell: what it holds; others read it.
         cells: what it reads, once each.
         marks: the version of each that its last run has seen.
@@ -74,54 +68,12 @@ class Once:
         for (source, _), cell in zip(node.windows, self.cells, strict=True):
             self._by_name.setdefault(source, cell)
         self._members = tuple(self._by_name[member] for member in node.members)
-        self._bound = bind(runner)
-        self._links = [
-            (name, sources[edge.source, edge.window], _place(edge, graph)) for name, edge in node.reads.items()
-        ]
-        for _, cell, place in self._links:
-            if isinstance(cell, WindowCell):
-                cell.read(place)
-        self._fixed_links, self._moving_links = _sorted_links(self._links)
-        self._linked: list[object] = [None] * len(self._moving_links)
-        self._presence = np.zeros((1, len(self._members)), np.float32)
-        self._age = np.zeros((1, len(self._members)), np.float32)
-        # through a memoryview a number is written in half the time that an array takes
-        self._presence_row, self._age_row = memoryview(self._presence[0]), memoryview(self._age[0])
-        if node.presence:
-            self._bound.feed(node.presence, self._presence)
-        if node.age:
-            self._bound.feed(node.age, self._age)
-        self._make_outputs(graph)
-        self.cell = Cell(self._visible, node.stale_after_ms, node.valid_for_ms)
+        self.binding = Binding(node, graph, runner, sources)
+        buffers = self._buffers = self.binding.buffers
+        self.cell = Cell(buffers.shown, node.stale_after_ms, node.valid_for_ms)
         self.cell.made_of = self.stands
         self._usable = node.outputs.index(node.usable) if node.usable else -1
-        self._numbers = few_numbers(self._visible, self._spare, self._state_now.values(), self._state_next.values())
-
-    def _make_outputs(self, graph: ModelGraph) -> None:
-        """Outputs that must outlive the next run are double-buffered; state is kept apart from what others see.
-
-        A holding node writes where nobody reads (`_spare`) and swaps only what was usable. State is double-buffered always: a run reads the
-        one and writes the other. Who reads a buffer that never changes has bound it once.
-        """
-        node, new_outputs = self.node, self._bound.new_outputs
-        self._visible = self._spare = new_outputs()
-        self._state = [(node.outputs.index(output), name) for output, name in node.state.items()]
-        self._state_now = {place: self._visible[place] for place, _ in self._state}
-        self._state_next: dict[int, Value] = {}
-        if self._state:
-            others = new_outputs()
-            self._state_next = {place: others[place] for place, _ in self._state}
-        self._held_state: tuple[int, ...] = ()
-        if node.hold:
-            # what is held must survive further steps of the state: where somebody reads it, a copy of its own on the host
-            self._held_state = tuple(place for place in self._state_now if _is_read(graph, node, place))
-            self._visible, self._spare = (
-                tuple(
-                    HostValue(v.array.copy()) if place in self._held_state else v
-                    for place, v in enumerate(new_outputs())
-                )
-                for _ in range(2)
-            )
+        self._numbers = few_numbers(buffers)
 
     def due(self, now_ns: int) -> bool:
         """Whether the rules say that it runs now, or its quarantine is over: then it is tried again without news."""
@@ -159,32 +111,7 @@ class Once:
         captured_ns = self.prepare(now_ns)
         if captured_ns == NEVER:
             return
-        self._bind()
-        outputs = self.next_outputs() if self._state else self._spare
-        self._bound.run(outputs)
-        self.finish(outputs, captured_ns)
-
-    def run_graph(self) -> tuple[Value, ...]:
-        """Run the graph on what the cells hold, whatever it is; the values that it wrote."""
-        self._bind()
-        outputs = self.next_outputs()
-        self._bound.run(outputs)
-        return outputs
-
-    def wait(self) -> None:
-        """Block until what was run is done, on whatever device: for who measures it."""
-        self._bound.wait()
-
-    def reads(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Graph input -> host array `(1, …)`, of everything that the next run reads."""
-        for name, cell, place in self._links:
-            yield name, cell.values[place].array
-        if self.node.presence:
-            yield self.node.presence, self._presence
-        if self.node.age:
-            yield self.node.age, self._age
-        for place, name in self._state:
-            yield name, self._state_now[place].array
+        self.finish(self.binding.run(), captured_ns)
 
     def prepare(self, now_ns: int) -> int:
         """Remember what is seen, align what is read; the capture time of the answer to come, or NEVER if it cannot run."""
@@ -216,8 +143,8 @@ class Once:
         """Take what a run wrote into `outputs`: state advances, and what is usable is published."""
         if self.answers:
             self._expect_finite(outputs)
-        if self._state:
-            self._state_now, self._state_next = self._state_next, self._state_now
+        if self._buffers.state:
+            self._buffers.advance()
         if self.failures:
             self.failures, self.error, self.retry_ns = 0, "", NEVER
         cell = self.cell
@@ -228,10 +155,7 @@ class Once:
             cell.withdraw("nothing recognised", news=True)
             cell.values = outputs
             return
-        if self._hold:
-            self._publish_held(outputs)
-        else:
-            cell.values = outputs
+        cell.values = self._buffers.hold(outputs) if self._hold else outputs
         cell.reason = ""
         cell.captured_ns = captured_ns  # as `publish`, without the call
         cell.version += 1
@@ -261,10 +185,7 @@ class Once:
         self._mark_all()
         self.skipped = True
         self.failures, self.error, self.retry_ns = 0, "", NEVER
-        for values in (self._visible, self._spare):
-            clear_values(values)
-        for states in (self._state_now, self._state_next):
-            clear_values(tuple(states.values()))
+        self._buffers.clear()
 
     def _mark_all(self) -> None:
         """Remember what is seen now, to tell news from it."""
@@ -289,43 +210,7 @@ class Once:
             for index, member in enumerate(self._members):
                 if not admits(member, self.cells):
                     ages_ns[index] = NEVER
-        return write_members(ages_ns, self._presence_row, self._age_row)
-
-    def _bind(self) -> None:
-        """Rebind what lies elsewhere than at this node's last run."""
-        linked = self._linked
-        for cell, values, links in self._fixed_links:
-            if cell.values is not values[0]:  # what its node swaps: its outputs as a whole
-                for name, place in links:
-                    self._bound.link(name, cell.values[place])
-                values[0] = cell.values  # last: a link that fails is made again
-        for index, (name, cell, place) in enumerate(self._moving_links):
-            value = cell.values[place]
-            if value.fixed:
-                if value is not linked[index]:
-                    self._bound.link(name, value)
-                    linked[index] = value
-            else:
-                array = value.array
-                if array is not linked[index]:
-                    self._bound.feed(name, array)
-                    linked[index] = array
-        if self._state:
-            for place, name in self._state:
-                self._bound.link(name, self._state_now[place])
-
-    def next_outputs(self) -> tuple[Value, ...]:
-        """Where the next run writes: the spare buffer of a holding node, and the state that is not read by this run."""
-        if not self._state:
-            return self._spare
-        return tuple(self._state_next.get(index, value) for index, value in enumerate(self._spare))
-
-    def _publish_held(self, outputs: tuple[Value, ...]) -> None:
-        """Make what was written visible, and what was visible the spare."""
-        for place in self._held_state:
-            np.copyto(self._spare[place].array, outputs[place].array)
-        self._visible, self._spare = self._spare, self._visible
-        self.cell.values = self._visible
+        return write_members(ages_ns, self.binding.presence, self.binding.age)
 
     def _expect_finite(self, outputs: tuple[Value, ...]) -> None:
         for place in self.answers:
@@ -334,26 +219,6 @@ class Once:
             if not (is_finite(value.array) if numbers is None else is_sum_finite(numbers)):
                 name = self.node.outputs[place]
                 raise NotFiniteError(f"output '{name}' of node '{self.node.name}' is not finite (NaN or infinity)")
-
-
-def _is_read(graph: ModelGraph, node: Node, place: int) -> bool:
-    """Whether another node or an answer reads an output of a node."""
-    readers: list[Node | Output] = [*graph.nodes, *graph.outputs.values()]
-    return any(
-        edge.owner == node.name and edge.output == node.outputs[place] for one in readers for edge in one.reads.values()
-    )
-
-
-def _sorted_links(links: list[Link]) -> tuple[list[_Swapped], list[Link]]:
-    """Links to cells whose values are fixed, a list per cell, so that one look says whether any of them moved; and the others."""
-    swapped: dict[int, _Swapped] = {}
-    moving = []
-    for name, cell, place in links:
-        if all(value.fixed for value in cell.values):
-            swapped.setdefault(id(cell), (cell, [()], []))[2].append((name, place))
-        else:
-            moving.append((name, cell, place))
-    return list(swapped.values()), moving
 
 
 def make_windows(node: Node, cells: dict[tuple[str, Window | None], Cell]) -> None:
@@ -371,16 +236,3 @@ def make_windows(node: Node, cells: dict[tuple[str, Window | None], Cell]) -> No
             if late_reader:
                 cell.own()
             cell.compare = cell.compare or (node.trigger.by_changes and type(cell.feed) is Feed)
-
-
-def _place(edge: Edge, graph: ModelGraph) -> int:
-    """Which of a cell's values an edge reads; a window's mask and ages come after its tensors."""
-    if edge.part in (MASK, AGE):
-        return -2 if edge.part == MASK else -1
-    return graph.tensor_index(edge)
-
-
-def clear_values(values: tuple[Value, ...]) -> None:
-    """Fill values with zeros, where they lie."""
-    for value in values:
-        value.clear()

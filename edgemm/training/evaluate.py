@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemm.bundle.trust import UNTRUSTED, Trust
+from edgemm.checking.rollout import remembers
 from edgemm.errors import UsageError
 from edgemm.host.plugin_host import PluginHost, default_host
 from edgemm.progress import Progress, show_progress
 from edgemm.runners.providers import CPU
-from edgemm.runtime.rollout import remembers
 from edgemm.training.scores import Evaluation, Infer
 from edgemm.training.scores import evaluate as evaluate_infer
 from edgemm.training.task import load_task

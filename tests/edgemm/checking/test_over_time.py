@@ -11,12 +11,12 @@ from edgemm.bundle.files import Bundle
 from edgemm.bundle.manifest import GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
 from edgemm.checking.parity import compare_nodes, compare_outputs
+from edgemm.checking.rollout import rollout
 from edgemm.checking.vectors import MOMENTS, load_vectors, save_vectors
 from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.model.precision import PRECISIONS
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
-from edgemm.runtime.rollout import rollout
 from edgemm_plugins.outputs.array import Array
 
 INT8 = PRECISIONS["int8"].gate

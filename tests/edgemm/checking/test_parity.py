@@ -9,10 +9,10 @@ import pytest
 
 import edgemm
 from edgemm.checking.parity import Parity, compare, compare_nodes, compare_output, compare_outputs
+from edgemm.checking.rollout import rollout
 from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.model.precision import FP32, PRECISIONS, Gate
-from edgemm.runtime.rollout import rollout
 from edgemm.tensors import TensorSpec
 
 GATE = Gate(cosine=0.9, agreement=0.8, relative=0.1)

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import edgemm
+from edgemm.checking.rollout import rollout
 from edgemm.errors import SpecError
 from edgemm.modeling.graph_modules import module_runners
-from edgemm.runtime.rollout import rollout
 from edgemm.tensors import BATCH, TensorSpec
 
 X = {"x": edgemm.Tensor((4,))}

@@ -189,7 +189,7 @@ def test_a_bundle_runs_by_the_provider_that_is_asked_for(build, three_inputs):
             np.testing.assert_array_equal(got.outputs["answer"], expected.outputs["answer"])
         image = gpu.live().steps["image"]
         assert image.cell.values[0].memory == "cuda:0"
-        copied = lives[1].steps["image"]._bound.copied_bytes
+        copied = lives[1].steps["image"].binding.copied_bytes
         assert copied == {"up": 12, "down": 0}, "the frame goes up, and no embedding comes down"
 
 

@@ -220,11 +220,11 @@ def test_only_inputs_flags_and_answers_go_over_the_bus(machine, opened):
             result = live.push(name, np.full(4, number, np.float32), number * MS)
         assert counted == {"up": X + 2 * MEMBERS, "down": expected[name] + ANSWER}, "no tokens, either way"
         assert result.outputs["answer"].shape == (2,)
-    bound = {name: step._bound.copied_bytes for name, step in live.steps.items()}
+    bound = {name: step.binding.copied_bytes for name, step in live.steps.items()}
     total = {way: sum(counts[way] for counts in bound.values()) for way in ("up", "down")}
     with copies(machine) as counted:
         live.push("text", np.ones(4, np.float32), 9 * MS)
-    after = {way: sum(step._bound.copied_bytes[way] for step in live.steps.values()) for way in total}
+    after = {way: sum(step.binding.copied_bytes[way] for step in live.steps.values()) for way in total}
     assert {way: after[way] - total[way] for way in total} == counted
     assert bound["image"] == {"up": 2 * X, "down": 0}
 
@@ -345,7 +345,7 @@ def test_engines_close_in_any_order_under_a_stream(machine, opened, order):
     live = gpu.live()
     for name in NAMES:
         live.push(name, np.ones(4, np.float32), 0)
-    live.steps["image"].run_graph()  # pending
+    live.steps["image"].binding.run()  # pending
     for number, name in enumerate(order, 1):
         gpu.runners[name].close()
         result = live.push("text", np.ones(4, np.float32), number * 1000 * MS)

@@ -108,7 +108,7 @@ def test_verify_runs_the_engine_over_time(on_gpu, exported):
 def test_state_never_leaves_the_gpu(on_gpu):
     """Of every moment the motion goes up and the answer comes down; the state is written where the next run reads it."""
     live = on_gpu.live()
-    copied = {name: step._bound.copied_bytes for name, step in live.steps.items()}
+    copied = {name: step.binding.copied_bytes for name, step in live.steps.items()}
     live.push("motion", motion(6)[0], 0)
     before = {name: dict(bytes_) for name, bytes_ in copied.items()}
     for index, row in enumerate(motion(6), 1):

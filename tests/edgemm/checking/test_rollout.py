@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import edgemm
+from edgemm.checking.rollout import in_time, remembers, rollout
 from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.model.rules import Until
-from edgemm.runtime.rollout import in_time, remembers, rollout
 from edgemm.runtime.schedule import Live
 from edgemm.runtime.single_pass import Memory, SinglePass
 from edgemm.tensors import BATCH, TensorSpec
