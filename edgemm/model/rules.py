@@ -42,8 +42,12 @@ class Cell(Protocol):
     """
 
     version: int
-    changes: int
     captured_ns: int
+
+    @property
+    def changes(self) -> int:
+        """A count that grows with changes."""
+        ...
 
 
 Due = Callable[[Sequence[Cell], Sequence[int]], bool]

@@ -94,6 +94,7 @@ class SessionBinding:
     def __init__(self, runner: OnnxRuntimeRunner, batch: int) -> None:
         self._session = runner.session
         self._memory = runner.memory
+        self._on_host = runner.memory == HOST
         self._binding = runner.session.io_binding()
         self._outputs = [(spec.name, _shape(spec, batch), spec.dtype) for spec in runner.outputs]
         self._input_bytes = {
@@ -106,7 +107,7 @@ class SessionBinding:
 
     def new_outputs(self) -> tuple[Value, ...]:
         """Values of zeros in this session's memory."""
-        if self._memory != HOST:
+        if not self._on_host:
             return tuple(
                 _DeviceValue(shape, dtype, self._memory, self.copied_bytes) for _, shape, dtype in self._outputs
             )
@@ -117,7 +118,7 @@ class SessionBinding:
         """Read `array` in place at the next runs; a GPU's provider copies it up at each."""
         if self._unfixed:
             self._unfixed.pop(name, None)
-        if self._memory != HOST:
+        if not self._on_host:
             self._from_host.add(name)
         self._binding.bind_cpu_input(name, array)
 
@@ -142,7 +143,7 @@ class SessionBinding:
             for (name, _, _), value in zip(self._outputs, outputs, strict=True):
                 self._binding.bind_ortvalue_output(name, value.handle)
         self._session.run_with_iobinding(self._binding)
-        if self._memory != HOST:
+        if not self._on_host:
             self._binding.synchronize_outputs()
             for name in self._from_host:
                 self.copied_bytes["up"] += self._input_bytes[name]
@@ -181,6 +182,11 @@ class _DeviceValue:
         self.handle.update_inplace(self._array)
         self._copied_bytes["up"] += self._array.nbytes
         self.stale = False
+
+    def row(self) -> np.ndarray:
+        """A copy of the only row, copied down."""
+        row: np.ndarray = self.array[0].copy()
+        return row
 
     def clear(self) -> None:
         """Fill it with zeros, on the device."""

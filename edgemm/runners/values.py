@@ -42,6 +42,10 @@ class Value(Protocol):
         """Take the content of a host array, without its batch axis, as the only row."""
         ...
 
+    def row(self) -> np.ndarray:
+        """A copy of the only row, without its batch axis, in host memory."""
+        ...
+
     def clear(self) -> None:
         """Fill it with zeros, where it lies."""
         ...
@@ -50,13 +54,14 @@ class Value(Protocol):
 class HostValue:
     """An array in host memory."""
 
-    __slots__ = ("array", "fixed", "handle")
+    __slots__ = ("_row", "array", "fixed", "handle")
     memory = HOST
 
     def __init__(self, array: np.ndarray, handle: Any = None, *, fixed: bool = True) -> None:
         self.array = array
         self.handle = handle
         self.fixed = fixed
+        self._row = array[0] if fixed and len(array) else None  # making a view takes longer than copying a small one
 
     def put(self, row: np.ndarray) -> None:
         """Take a row's content."""
@@ -64,6 +69,11 @@ class HostValue:
             self.array[0] = row
         else:
             self.array = row[np.newaxis].copy()
+
+    def row(self) -> np.ndarray:
+        """A copy of the only row."""
+        row: np.ndarray = self.array[0] if self._row is None else self._row
+        return row.copy()
 
     def clear(self) -> None:
         """Fill it with zeros."""

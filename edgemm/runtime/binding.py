@@ -14,7 +14,7 @@ import numpy as np
 from edgemm.model.edge import AGE, MASK, Edge, Window
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.runners.values import Bound, HostValue, Value, bind
-from edgemm.runtime.cells import Cell, WindowCell
+from edgemm.runtime.cells import Cell, InputCell, WindowCell
 
 Sources: TypeAlias = Mapping[tuple[str, Window | None], Cell]
 _Link: TypeAlias = tuple[str, Cell, int]  # graph input, what it reads of, which of its values
@@ -37,8 +37,13 @@ class Binding:
         for _, cell, place in self._links:
             if isinstance(cell, WindowCell):
                 cell.read(place)
-        self._swapped, self._moving = _sorted_links(self._links)
-        self._seen: list[object] = [None] * len(self._moving)
+        self._fed: list[_Fed] = []
+        self._linked: dict[Cell, _Linked] = {}
+        for name, cell, place in self._links:
+            if isinstance(cell, (InputCell, WindowCell)):
+                self._fed.append(_Fed(name, cell.values[place]))
+            else:
+                self._linked.setdefault(cell, _Linked(cell)).places.append((name, place))
         self._copies: dict[str, np.ndarray] = {}
         self._presence, self._age = np.zeros((2, 1, len(node.members)), np.float32)
         self.presence, self.age = memoryview(self._presence[0]), memoryview(self._age[0])
@@ -47,6 +52,7 @@ class Binding:
         if node.age:
             self._bound.feed(node.age, self._age)
         self.buffers = Buffers(node, self._bound, _read_of(graph, node))
+        self._stateful = bool(node.state)
 
     def run(self) -> tuple[Value, ...]:
         """Run the graph on what the cells hold, whatever it is; the values that it wrote.
@@ -55,17 +61,17 @@ class Binding:
             Exception: whatever the runner raises.
         """
         self.link()
-        return self.run_again()
+        if self._stateful:
+            return self.run_again()
+        outputs = self.buffers.spare
+        self._bound.run(outputs)
+        return outputs
 
     def run_again(self) -> tuple[Value, ...]:
         """The same where nothing but state has moved since the last run."""
-        buffers = self.buffers
-        if buffers.state:
-            for name, value in buffers.state_now():
-                self._bound.link(name, value)
-            outputs = buffers.next()
-        else:
-            outputs = buffers.spare
+        for name, value in self.buffers.state_now():
+            self._bound.link(name, value)
+        outputs = self.buffers.next()
         self._bound.run(outputs)
         return outputs
 
@@ -91,21 +97,17 @@ class Binding:
 
     def link(self) -> None:
         """Rebind what lies elsewhere than at the last run."""
-        for cell, values, links in self._swapped:
-            if cell.values is not values[0]:  # its node has swapped its outputs, as a whole
-                for name, place in links:
-                    self._bound.link(name, cell.values[place])
-                values[0] = cell.values  # last: a link that fails is made again
-        seen = self._seen
-        for index, (name, cell, place) in enumerate(self._moving):
-            value = cell.values[place]
-            now: object = value if value.fixed else value.array
-            if now is not seen[index]:
-                if value.fixed:
-                    self._bound.link(name, value)
-                else:
-                    self._bound.feed(name, value.array)
-                seen[index] = now
+        for fed in self._fed:
+            array = fed.value.array
+            if array is not fed.bound:
+                self._bound.feed(fed.name, array)
+                fed.bound = array  # last: what fails is bound again
+        for linked in self._linked.values():
+            values = linked.cell.values
+            if values is not linked.bound:
+                for name, place in linked.places:
+                    self._bound.link(name, values[place])
+                linked.bound = values
 
     def feed_copies(self) -> None:
         """Read what the cells hold now, whatever becomes of them until this is called again. Not to be mixed with `link`."""
@@ -190,20 +192,26 @@ def _place(edge: Edge, graph: ModelGraph) -> int:
     return graph.tensor_index(edge)
 
 
-_Swapped: TypeAlias = tuple[Cell, list[tuple[Value, ...]], list[tuple[str, int]]]
-"""A cell, its values when last bound, and what reads them."""
+class _Fed:
+    """A graph input that reads an input of the model or a window, whose array moves."""
+
+    __slots__ = ("bound", "name", "value")
+
+    def __init__(self, name: str, value: Value) -> None:
+        self.name = name
+        self.value = value
+        self.bound: object = None  # the array, when last bound
 
 
-def _sorted_links(links: list[_Link]) -> tuple[list[_Swapped], list[_Link]]:
-    """Links to cells whose values are fixed, a list per cell, so that one look says whether any of them moved; and the others."""
-    swapped: dict[int, _Swapped] = {}
-    moving = []
-    for name, cell, place in links:
-        if all(value.fixed for value in cell.values):
-            swapped.setdefault(id(cell), (cell, [()], []))[2].append((name, place))
-        else:
-            moving.append((name, cell, place))
-    return list(swapped.values()), moving
+class _Linked:
+    """Graph inputs that read one other node, which may swap its outputs as a whole."""
+
+    __slots__ = ("bound", "cell", "places")
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.places: list[tuple[str, int]] = []
+        self.bound: tuple[Value, ...] = ()  # its values, when last bound
 
 
 def _read_of(graph: ModelGraph, node: Node) -> frozenset[int]:

@@ -30,7 +30,7 @@ class Cell:
         values: one per tensor of the source; the arrays are overwritten, the values may be swapped (double buffering).
         captured_ns: capture time of what is held; `NEVER` while that is not usable.
         version: grows whenever something arrived or was lost.
-        changes: grows only when what arrived differs from what was there.
+        repeats: how many of these said again what was there.
         reason: why it is not usable.
         watchers: called with the capture time after each arrival; windows listen here.
         made_of: whether what it was computed from may still be used at a time; None for what was not computed.
@@ -38,7 +38,7 @@ class Cell:
     """
 
     __slots__ = (
-        "captured_ns", "changes", "made_of", "reason", "reported", "stale_after_ns", "tells_of", "valid_for_ns", "values", "version",
+        "captured_ns", "made_of", "reason", "repeats", "reported", "stale_after_ns", "tells_of", "valid_for_ns", "values", "version",
         "watchers",
     )  # fmt: skip
 
@@ -46,7 +46,7 @@ class Cell:
         self.values = values
         self.captured_ns = NEVER
         self.version = 0
-        self.changes = 0
+        self.repeats = 0
         self.reported = 0  # the version that the result before was made of
         self.reason = ""
         self.stale_after_ns = int(stale_after_ms * NS_PER_MS)
@@ -54,6 +54,11 @@ class Cell:
         self.watchers: tuple[Callable[[int], None], ...] = ()
         self.made_of: Callable[[int], bool] | None = None
         self.tells_of: InputCell | None = None
+
+    @property
+    def changes(self) -> int:
+        """Grows as `version`, but only when what arrived differs from what was there."""
+        return self.version - self.repeats
 
     def age_ns(self, now_ns: int) -> int:
         """Age of what may be used at `now_ns`, or `NEVER`. What was captured after `now_ns` is of age 0."""
@@ -75,7 +80,6 @@ class Cell:
         """Say that something new is held."""
         self.captured_ns = captured_ns
         self.version += 1
-        self.changes += 1
         if self.watchers:
             self.tell(captured_ns)
 
@@ -89,8 +93,7 @@ class Cell:
         if news or self.captured_ns != NEVER:
             self.captured_ns = NEVER
             self.version += 1
-            self.changes += 1
-        self.reason = reason
+            self.reason = reason
 
     def refresh(self, captured_ns: int) -> None:
         """What is held was captured again, unchanged: its age starts anew."""
@@ -109,7 +112,7 @@ class Cell:
 
     def clear(self) -> None:
         """Forget what is held, and that anything ever was."""
-        self.version = self.changes = self.reported = 0
+        self.version = self.repeats = self.reported = 0
         self.captured_ns, self.reason = NEVER, ""
 
 
@@ -126,7 +129,6 @@ class InputCell(Cell):
 
     __slots__ = (
         "_compared",
-        "_convert",
         "compare",
         "ended",
         "feed",
@@ -145,7 +147,6 @@ class InputCell(Cell):
         self.name = name
         self.kind = kind
         self.feed = kind.open_feed()
-        self._convert = kind.convert if type(self.feed) is Feed else None
         self.newest_ns = _LONG_AGO
         self.late = 0
         self.ended = ""
@@ -154,7 +155,21 @@ class InputCell(Cell):
         self.refreshed: list[Callable[[int], None]] = []
         self._compared: Any = None
 
-    def arrivals(self, raw: Any, captured_ns: int, before: Callable[[int], None] | None = None) -> Iterable[int]:
+    def accept(self, raw: Any, captured_ns: int) -> None:
+        """Take a value where it makes one arrival, and nothing is to be done before it: the hot path of `arrivals`.
+
+        Raises:
+            InputError: it does not fit; the message names the input.
+        """
+        try:
+            tensors = self.kind.convert(raw)
+        except InputError as error:
+            raise self._misfit(error) from None
+        self.newest_ns = captured_ns
+        self.ended = ""
+        self.take(tensors, captured_ns)
+
+    def arrivals(self, raw: Any, captured_ns: int, before: Callable[[int], None]) -> Iterable[int]:
         """Take a value; the capture time of each arrival that it makes, each held until the next is asked for.
 
         Args:
@@ -168,30 +183,25 @@ class InputCell(Cell):
         made: Iterable[tuple[Tensors, int]] = ()
         again = self.compare and self.captured_ns != NEVER and _same(raw, self._compared)
         try:
-            if self._convert is None:
+            if not again:
                 made = self.feed.push(raw, captured_ns)
-            elif not again:
-                tensors = self._convert(raw)
         except InputError as error:
             raise self._misfit(error) from None
-        if before is not None:
-            before(captured_ns)
+        before(captured_ns)
         self.newest_ns = captured_ns
         self.ended = ""
-        if self._convert is None:
-            return self._one_by_one(made)
         if again:
             self._take_again(captured_ns)
-        else:  # the hot path: one value in, one out, no generator between
-            if self.compare:  # its owner may change it in place, so what is compared with must be a copy
-                self._compared = raw if isinstance(raw, str) else deepcopy(raw)
-            self.take(tensors, captured_ns)
-        return (captured_ns,)
+            return (captured_ns,)
+        if self.compare:  # its owner may change it in place, so what is compared with must be a copy
+            self._compared = raw if isinstance(raw, str) else deepcopy(raw)
+        return self._one_by_one(made)
 
     def _take_again(self, captured_ns: int) -> None:
         """Take a value that says again what is held: an arrival, but no change."""
         self.captured_ns = captured_ns
         self.version += 1
+        self.repeats += 1
         self.tell(captured_ns)
         for said_again in self.refreshed:
             said_again(captured_ns)
@@ -207,6 +217,11 @@ class InputCell(Cell):
     def _misfit(self, error: InputError) -> InputError:
         return InputError(f"input '{self.name}': {error}")
 
+    @property
+    def direct(self) -> bool:
+        """Whether each value makes one arrival, which need not be compared with the one before."""
+        return type(self.feed) is Feed and not self.compare
+
     def take(self, tensors: Tensors, captured_ns: int) -> None:
         """Hold new tensors."""
         if self.keep:
@@ -216,7 +231,6 @@ class InputCell(Cell):
                 value.array = tensor  # type: ignore[misc]
         self.captured_ns = captured_ns  # as `publish`, without the call
         self.version += 1
-        self.changes += 1
         if self.watchers:
             self.tell(captured_ns)
 

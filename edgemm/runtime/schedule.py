@@ -73,6 +73,8 @@ class Live:
         self._with_ticks = tuple(
             s for s in steps if s.period_ns or any(ticker in depends[s] for ticker in self._ticking)
         )
+        # inputs that need nothing but to be taken
+        self._direct = {} if self._ticking else {name: cell for name, cell in self.inputs.items() if cell.direct}
         self._loops = tuple(step for step in steps if isinstance(step, Loop))
         self._failing: list[Once] = []
         self._answers = self._answers_of(graph)
@@ -116,6 +118,10 @@ class Live:
             UnknownNameError: the model has no such input.
             InputError: the value does not fit; the stream goes on as if it had not come.
         """
+        cell = self._direct.get(name)
+        if cell is not None and captured_ns is not None and captured_ns >= cell.newest_ns:  # the hot path
+            cell.accept(value, captured_ns)
+            return self._run_due(self._untimed if self._failing else self._plans[name], captured_ns)
         arrivals, result = self.arrive(name, value, captured_ns)
         for at_ns in arrivals:
             result = self._run_due(self._untimed if self._failing else self._plans[name], at_ns) or result
@@ -135,8 +141,9 @@ class Live:
         if captured_ns < cell.newest_ns:
             cell.late += 1
             return (), None
-        if not self._ticking:
-            return cell.arrivals(value, captured_ns), None
+        if name in self._direct:
+            cell.accept(value, captured_ns)
+            return (captured_ns,), None
         answered: list[Result] = []
         arrivals = cell.arrivals(value, captured_ns, lambda at_ns: answered.extend(self._tick_before(at_ns)))
         return arrivals, answered[-1] if answered else None
@@ -238,7 +245,7 @@ class Live:
                     break
                 if cell.valid_for_ns and cell.age_ns(at_ns) == NEVER:
                     break
-                read[tensor] = step.cell.values[place].array[0].copy()
+                read[tensor] = cell.values[place].row()
             else:
                 tensors[name] = read
         if self._loops:
@@ -319,16 +326,16 @@ class Live:
 
     def _run_due(self, plan: tuple[Once, ...], now_ns: int, started_ns: int = 0) -> Result | None:
         """Run the steps of `plan` that are due; a result if one of them gives an output."""
-        answered = False
+        answered, failing = False, bool(self._failing)
         for step in plan:
-            if step.rules(step.cells, step.marks) if step.retry_ns == NEVER else now_ns >= step.retry_ns:  # as `due`
+            if step.due(now_ns) if failing else step.rules(step.cells, step.marks):
                 started_ns = started_ns or monotonic_ns()
                 try:  # as in `run`, without the call
                     step.run(now_ns)
                 except Exception as error:
                     self._quarantine(step, now_ns, error)
                 else:
-                    if self._failing:
+                    if failing:
                         self._release(step)
                 if step.answers and step.speaks:
                     answered = True

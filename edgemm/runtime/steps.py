@@ -62,6 +62,7 @@ class Once:
         self._hold = node.hold
         self._by_changes = node.trigger.by_changes
         self._takes_presence = bool(node.presence)
+        self._stateful = bool(node.state)
         self._windows = tuple(cell for cell in self.cells if isinstance(cell, WindowCell))
         self._only = self.cells[0] if len(self.cells) == 1 and not self._windows and not node.members else None
         self._by_name: dict[str, Cell] = {}
@@ -143,7 +144,7 @@ class Once:
         """Take what a run wrote into `outputs`: state advances, and what is usable is published."""
         if self.answers:
             self._expect_finite(outputs)
-        if self._buffers.state:
+        if self._stateful:
             self._buffers.advance()
         if self.failures:
             self.failures, self.error, self.retry_ns = 0, "", NEVER
@@ -159,7 +160,6 @@ class Once:
         cell.reason = ""
         cell.captured_ns = captured_ns  # as `publish`, without the call
         cell.version += 1
-        cell.changes += 1
         if cell.watchers:
             cell.tell(captured_ns)
 

@@ -161,7 +161,7 @@ def _check_feeds(case: _Case, batch: int) -> None:
 
 
 def _check_outputs(case: _Case) -> None:
-    """A run writes into the values that it is given, and no others; values can be set and cleared."""
+    """A run writes into the values that it is given, and no others; values can be read, set and cleared."""
     bound = _bound(case, first := case.feeds())
     one, other = bound.new_outputs(), bound.new_outputs()
     bound.run(one)
@@ -177,6 +177,10 @@ def _check_outputs(case: _Case) -> None:
         if array.ndim and len(array) == 1:
             value.put(array[0])
             expect(_equal(value.array, array), f"put(row): a value is {_short(value.array)}, expected {_short(array)}")
+            row = value.row()
+            expect(_equal(row, array[0]), f"row(): {_short(row)}, expected {_short(array[0])}")
+            value.clear()
+            expect(_equal(row, array[0]), "row() changes with its value: it must be a copy")
 
 
 def _check_links(case: _Case) -> None:

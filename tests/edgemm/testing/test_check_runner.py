@@ -250,6 +250,20 @@ class Unsettable(HostValue):
         self.array[0] = 1
 
 
+class Lends(HostValue):
+    __slots__ = ()
+
+    def row(self):
+        return self.array[0]
+
+
+class LosesItsRow(HostValue):
+    __slots__ = ()
+
+    def row(self):
+        return self.array
+
+
 def makes(value):
     class Makes(PlainBound):
         def new_outputs(self):
@@ -272,6 +286,8 @@ def makes(value):
         (CountsNothing, r"copied_bytes\['down'\]: expected a count of bytes, got None"),
         (makes(Unclearable), "clear"),
         (makes(Unsettable), "put"),
+        (makes(Lends), r"row\(\) changes with its value"),
+        (makes(LosesItsRow), r"row\(\): .*expected"),
     ],
 )
 def test_a_binding_that_breaks_the_contract_is_found(bound, message):

@@ -129,6 +129,15 @@ class EngineValue:
             owner.copied_bytes["up"] += self._array.nbytes
             self._stale = self._coming = False
 
+    def row(self) -> np.ndarray:
+        """A copy of the only row, copied down.
+
+        Raises:
+            EngineError: as `array`.
+        """
+        row: np.ndarray = self.array[0]
+        return row.copy()
+
     def clear(self) -> None:
         """Fill it with zeros, on the device.
 
