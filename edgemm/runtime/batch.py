@@ -109,7 +109,9 @@ class Batch:
             BatchInputError: values do not fit; their streams go on as if they had not come, and the others as if nothing had happened.
         """
         count = len(self.streams)
-        times = list(captured_ns) if isinstance(captured_ns, (Sequence, np.ndarray)) else [captured_ns] * count
+        # asked in this order: what is abstract takes a microsecond
+        one = captured_ns is None or isinstance(captured_ns, int) or not isinstance(captured_ns, (Sequence, np.ndarray))
+        times: Sequence[Any] = (captured_ns,) * count if one else captured_ns  # type: ignore[assignment]
         if len(values) != count or len(times) != count:
             raise UsageError(f"this batch has {count} streams: give one value for each, got {len(values)}")
         results: list[Result | None] = [None] * count
