@@ -11,7 +11,6 @@ in ns on any monotonic clock. What a node does is its step's; who is present is 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
@@ -46,7 +45,6 @@ class Live:
 
     Attributes:
         inputs, steps: what each input holds and what each node does; for profiles, a stream needs neither.
-        recent: (at_ns, started_ns, done_ns) of the newest results, as `Timings` has them.
     """
 
     def __init__(
@@ -84,9 +82,8 @@ class Live:
             for name, reads in self._answers
         ]
         self._kinds: dict[str, OutputKind] = {name: output.kind for name, output in graph.outputs.items()}
-        self._rows = [(name, self._row_cell(name)) for name in self.inputs]
+        self._rows = [self._row_cell(name) for name in self.inputs]
         self._sequence = 0
-        self.recent: deque[tuple[int, int, int]] = deque(maxlen=4096)
 
     @property
     def late(self) -> dict[str, int]:
@@ -250,11 +247,11 @@ class Live:
                 tensors[name] = read
         if self._loops:
             partial = tuple(name for name, loops in self._growing if any(loop.running for loop in loops))
-        rows = [cell.report(at_ns) for _, cell in self._rows]
+        rows = [cell.report(at_ns) for cell in self._rows]
+        sequence = self._sequence
+        self._sequence = sequence + 1
         timings = (at_ns, started_ns, monotonic_ns())
-        self.recent.append(timings)
-        self._sequence += 1
-        return Result(tensors, self._kinds, rows, self._states, timings, self._sequence - 1, partial)
+        return Result(tensors, self._kinds, rows, self._states, timings, sequence, partial)
 
     def plan(self, name: str) -> tuple[Once, ...]:
         """The steps that news of an input can set off, in running order; while a node fails, all that may be tried again."""
@@ -354,7 +351,7 @@ class Live:
 
     def _states(self, rows: list[_Row]) -> dict[str, InputState]:
         states = {}
-        for (name, cell), (age_ns, hit, reason) in zip(self._rows, rows, strict=True):
+        for name, cell, (age_ns, hit, reason) in zip(self.inputs, self._rows, rows, strict=True):
             if age_ns == NEVER:
                 states[name] = InputState(ABSENT, None, False, reason)
             else:

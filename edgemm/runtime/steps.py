@@ -98,10 +98,15 @@ class Once:
 
     def stands(self, now_ns: int) -> bool:
         """Whether something of what its answer was computed from may still be used."""
-        for member in self._members:
-            if member.age_ns(now_ns) != NEVER:
-                return True
-        return not self._members and all(cell.stands(now_ns) for cell in self.cells)
+        if self._members:
+            for member in self._members:  # noqa: SIM110 - the hot path: no generator
+                if member.age_ns(now_ns) != NEVER:
+                    return True
+            return False
+        for cell in self.cells:  # noqa: SIM110 - likewise
+            if not cell.stands(now_ns):
+                return False
+        return True
 
     def run(self, now_ns: int) -> None:
         """Run the graph on what its cells hold; `skipped` afterwards if they hold nothing usable.

@@ -1,6 +1,6 @@
 """Models so small that nearly all of their time is overhead, or of a length that is asked for; shared by the benchmarks. Runs nothing itself.
 
-three encoders and a fusion     inputs have real sizes (a 640x480 frame, a second of sound, 32 ids); answers are computed in a microsecond
+one encoder, three and a fusion inputs have real sizes (a 640x480 frame, a second of sound, 32 ids); answers are computed in a microsecond
 a counter beside a fast node    a loop of so many steps of so many ms, and a node of another length
 """
 
@@ -97,6 +97,13 @@ def write_tiny(path: Path) -> Path:
     )  # fmt: skip
     model = ModelGraph("tiny", INPUTS, (*nodes, fusion), {"answer": Output.of("fusion.answer", Array())})
     return write_bundle(path, model, graphs)
+
+
+def write_one(path: Path) -> Path:
+    """The bundle of the image's encoder alone; its tokens are the answer."""
+    node = Node("image", "image", edges({"x": "input.image"}), ("tokens", "valid"))
+    model = ModelGraph("one", {"image": INPUTS["image"]}, (node,), {"answer": Output.of("image.tokens", Array())})
+    return write_bundle(path, model, {"image": encoder_onnx(TYPES["image"], (480, 640, 3))})
 
 
 def write_bundle(path: Path, model: ModelGraph, graphs: dict[str, bytes]) -> Path:
