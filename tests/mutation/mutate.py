@@ -102,7 +102,7 @@ def _files(room: str, written: list[str], pattern: str) -> list[Path]:
         if not path.exists():
             raise SystemExit(f"rooms.toml: room '{room}' names '{one}', which does not exist")
         files += [path] if path.is_file() else sorted(path.rglob(pattern))
-    return [path.relative_to(ROOT) for path in files]
+    return [path.relative_to(ROOT) for path in dict.fromkeys(files)]  # the order is the one in which they are run
 
 
 def _copy_tree() -> None:
@@ -132,7 +132,8 @@ def _run_room(room: Room, config: dict[str, Any], *, fresh: bool) -> str:
     if outcome is not TestOutcome.SURVIVED:
         return f"{output}\nroom '{room.name}': its tests fail, or take too long, on unbroken code"
     print(f"room {room.name}: its tests pass on unbroken code in {time.monotonic() - started:.1f} s", flush=True)
-    tests = _digest(ROOT / test for test in room.tests)
+    folders = {(ROOT / test).parent for test in room.tests}
+    tests = _digest(path for folder in folders for path in folder.glob("*.py"))
     for path in room.files:
         with _session(room, path, fresh=fresh) as database:
             _prepare(database, path, config, tests)
