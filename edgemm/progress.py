@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from edgemm.host.optional import is_installed
+from edgemm.printable import printable
 
 __all__ = ["Progress", "show_progress", "silent"]
 
@@ -51,7 +52,8 @@ class _Lines:
         if done < total and now_s - self._shown_s < LINE_INTERVAL_S:
             return
         self._shown_s = now_s
-        print(f"{stage}: {done}/{total} {note} ({now_s - self._started_s:.0f} s)", file=self._stream, flush=True)
+        line = printable(f"{stage}: {done}/{total} {note} ({now_s - self._started_s:.0f} s)")
+        print(line, file=self._stream, flush=True)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from edgemm.bundle.files import DIGEST, MANIFEST
 from edgemm.bundle.manifest import FileRecord, Manifest, json_from_manifest
 from edgemm.errors import BundleError, UsageError
 
+_CHOOSE = "choose another --out, or replace it with --overwrite"
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 
 
@@ -35,11 +36,11 @@ class BundleWriter:
         if self.target.is_symlink():  # what it points to is replaced, not the link
             self.target = self.target.resolve()
         self.zipped = zipped
+        self.overwrite = overwrite
         if self.target.exists():
             if not overwrite:
-                raise UsageError(f"'{self.target}' exists; choose another --out, or replace it with --overwrite")
-            if not _replaceable(self.target):
-                raise UsageError(f"'{self.target}' is there, but is not a bundle: not overwritten")
+                raise UsageError(f"'{self.target}' exists; {_CHOOSE}")
+            self._expect_replaceable(self.target)
         with _disk_errors(self.target):
             self.target.absolute().parent.mkdir(parents=True, exist_ok=True)
             aside = tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.absolute().parent)
@@ -114,27 +115,54 @@ class BundleWriter:
         return self._aside_zip if self.zipped else self.folder
 
     def put_in_place(self) -> None:
-        """Rename what was sealed to `target`, and what it replaces away."""
-        with _disk_errors(self.target):
-            self._rename()
+        """Rename what was sealed to `target`, and what it replaces away.
 
-    def _rename(self) -> None:
-        source = self.sealed
-        if self.target.is_dir():
-            old = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.old.", dir=self.target.absolute().parent))
-            try:
-                os.replace(self.target, old)
-                os.replace(source, self.target)
-            except BaseException:
-                if not self.target.exists():
-                    os.replace(old, self.target)
-                raise
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
-        else:
-            if self.target.exists() and not self.zipped:
-                self.target.unlink()
-            os.replace(source, self.target)
+        Raises:
+            UsageError: something has appeared there meanwhile that may not be replaced.
+        """
+        with _disk_errors(self.target):
+            for path in (*_files(self.sealed), self.sealed) if self.sealed.is_dir() else (self.sealed,):
+                _flush(path)
+            if self.overwrite and self.target.exists():
+                self._replace()
+            else:
+                self._place()
+            _flush(self.target.absolute().parent)
+
+    def _place(self) -> None:
+        """Where nothing may be: making the name fails if somebody else has made it, so nobody's is replaced."""
+        try:
+            if self.zipped:
+                self.target.touch(exist_ok=False)
+            else:
+                self.target.mkdir()
+        except FileExistsError:
+            raise UsageError(f"'{self.target}' has appeared meanwhile: {_CHOOSE}") from None
+        os.replace(
+            self.sealed, self.target
+        )  # the empty file, or the folder, which may only be replaced while it is empty
+
+    def _replace(self) -> None:
+        """A folder is moved aside first: then it is certain what it is, and it comes back if it is no bundle."""
+        if not self.target.is_dir() and self.zipped:
+            self._expect_replaceable(self.target)
+            os.replace(self.sealed, self.target)
+            return
+        folder = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.old.", dir=self.target.absolute().parent))
+        old = folder / self.target.name
+        os.replace(self.target, old)
+        try:
+            self._expect_replaceable(old)
+            os.replace(self.sealed, self.target)
+        except BaseException:
+            os.replace(old, self.target)
+            raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _expect_replaceable(self, there: Path) -> None:
+        if not _replaceable(there):
+            raise UsageError(f"'{self.target}' is there, but is not a bundle: not overwritten")
 
 
 def _replaceable(target: Path) -> bool:
@@ -146,6 +174,15 @@ def _replaceable(target: Path) -> bool:
             return {MANIFEST, DIGEST} <= set(archive.namelist())
     except (zipfile.BadZipFile, OSError):
         return False
+
+
+def _flush(path: Path) -> None:
+    """Onto the disk, so that a name never stands for what a power cut has lost."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from edgemm.cli.printing import print_json, print_table
+from edgemm.cli.printing import print_json, print_table, print_text
 from edgemm.host.plugin_host import default_host
 from edgemm.machine.machine import Machine
 from edgemm.machine.probe import detect_device, this_machine
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     rows = [_row(profile, detected) for profile in known]
     print_table(rows, header=("", "name", "what it is", "backend", "sm", "engines", "precisions, the default first"))
-    print(f"\nthis machine: {_described(machine)} -> {detected}")
+    print_text(f"\nthis machine: {_described(machine)} -> {detected}")
     return 0
 
 

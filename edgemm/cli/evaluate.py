@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgemm.cli.printing import print_json
+from edgemm.cli.printing import print_json, print_text
 from edgemm.cli.provider import add_provider_argument
 from edgemm.cli.trust import add_trust_arguments, trust_from_arguments
 
@@ -56,5 +56,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(evaluation.as_dict())
     else:
-        print(evaluation)
+        print_text(evaluation)
     return 0 if evaluation.passed else 1

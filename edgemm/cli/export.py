@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgemm.cli.printing import print_json
+from edgemm.cli.printing import print_json, print_text
 
 EXAMPLES = """\
 A bundle holds the model's graphs as FP32 ONNX, one variant per device and precision, test vectors, and a hash of every file.
@@ -66,5 +66,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(summary.to_json())
     else:
-        print(summary)
+        print_text(summary)
     return 0

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from edgemm.cli.commands import find_command, overview
 from edgemm.errors import EdgeMMError, UsageError
+from edgemm.printable import printable
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -92,11 +93,11 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         from edgemm.uris import redact
 
-        super().error(redact(message))
+        super().error(printable(redact(message)))
 
 
 def _say(message: str) -> None:
-    lines = [line if len(line) <= _COLUMNS else f"{line[: _COLUMNS - 1]}…" for line in message.splitlines()]
+    lines = [line if len(line) <= _COLUMNS else f"{line[: _COLUMNS - 1]}…" for line in printable(message).split("\n")]
     if len(lines) > _LINES:
         lines = [*lines[:_LINES], f"… {len(lines) - _LINES} more lines; EDGEMM_DEBUG=1 shows all"]
     try:

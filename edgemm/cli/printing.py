@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TextIO
+
+from edgemm.printable import json_text, printable
 
 _COLOURS = {"ok": "32", "note": "33", "missing": "33", "broken": "31"}
 
 
 def print_json(value: Any) -> None:
     """One JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json_text(value, indent=2))
+
+
+def print_text(value: object, file: TextIO | None = None) -> None:
+    """What an object says of itself, whatever files have put into it."""
+    print(printable(str(value)), file=file)
 
 
 def print_table(rows: Iterable[Sequence[str]], *, header: Sequence[str] = (), indent: str = "") -> None:
     """Columns as wide as their widest cell; the last one wraps at the terminal's edge."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     if not cells:
         return
     if header:

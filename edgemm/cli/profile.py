@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgemm.cli.printing import print_json
+from edgemm.cli.printing import print_json, print_text
 from edgemm.cli.provider import add_provider_argument
 from edgemm.cli.trust import add_trust_arguments, trust_from_arguments
 
@@ -46,5 +46,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(report.to_json())
     else:
-        print(report)
+        print_text(report)
     return 0

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgemm.cli.printing import print_text
 from edgemm.cli.provider import add_provider_argument
 from edgemm.cli.trust import add_trust_arguments, trust_from_arguments
 from edgemm.errors import UsageError
@@ -119,11 +120,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _say_what_was_lost(stream: Stream) -> None:
     for name, reason in stream.failures.items():
-        print(f"edgemm run: input '{name}' broke down: {reason}", file=sys.stderr)
+        print_text(f"edgemm run: input '{name}' broke down: {reason}", sys.stderr)
     for name, reason in stream.muted.items():
-        print(f"edgemm run: {name} failed, so results were lost: {reason}", file=sys.stderr)
+        print_text(f"edgemm run: {name} failed, so results were lost: {reason}", sys.stderr)
     for name, reason in stream.muted_observers.items():
-        print(f"edgemm run: {name} failed, and was not told more: {reason}", file=sys.stderr)
+        print_text(f"edgemm run: {name} failed, and was not told more: {reason}", sys.stderr)
     if stream.drops:
         counts = ", ".join(f"{name} {count}" for name, count in stream.drops.items())
-        print(f"edgemm run: dropped because the model was busy: {counts}", file=sys.stderr)
+        print_text(f"edgemm run: dropped because the model was busy: {counts}", sys.stderr)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edgemm.cli.printing import print_text
+
 EXAMPLES = """\
 SPEC names the inputs, the encoders, the fusion and the heads, all from plugins ('edgemm plugins' lists them), and the task
 that brings the data. A finished stage is kept in the output folder: --resume goes on after it.
@@ -38,6 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
     record = edgemm.train(
         arguments.spec, out=arguments.out, seed=arguments.seed, data=arguments.data, resume=arguments.resume
     )
-    print(record)
-    print(f"the checkpoint is in {arguments.out}; next: edgemm evaluate {arguments.out}")
+    print_text(record)
+    print_text(f"the checkpoint is in {arguments.out}; next: edgemm evaluate {arguments.out}")
     return 0

@@ -8,7 +8,6 @@ onnxruntime, and does not know what the inputs are.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemm.printable import json_text
 from edgemm.progress import Progress, silent
 from edgemm.training.task import SkippedSet, Task, TestSet
 
@@ -131,7 +131,7 @@ class Evaluation:
 
     def to_json(self) -> str:
         """All numbers as JSON."""
-        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
+        return json_text(self.as_dict(), indent=2)
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))

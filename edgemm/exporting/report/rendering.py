@@ -13,6 +13,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from edgemm.printable import printable
+
 HUES = ("blue", "amber", "violet", "teal", "rose", "lime")
 
 
@@ -74,7 +76,7 @@ def _printable(value: object) -> object:
     """Control and bidirectional characters, which HTML may not hold or which reorder what is read, become `·`."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return "".join(character if character.isprintable() or character in "\n\t" else "·" for character in value)
+    return printable(value)
 
 
 def _or_dash(value: object) -> object:

@@ -1,6 +1,6 @@
 """Pictures made of characters: a thumbnail of a frame, bars, level meters and large digits, as rich texts.
 
-Everything that came from outside goes through `printable`: a label or a line of text cannot move the cursor.
+Everything that came from outside goes through `one_line`: a label or a line of text cannot move the cursor.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import numpy as np
 from rich.style import Style  # noqa: TID253 (loaded by the view only)
 from rich.text import Text  # noqa: TID253
 
+from edgemm.printable import printable
 from edgemm_plugins.inputs.image import resize
 
 GREEN, YELLOW, RED, GREY, GROUND = "#3fb950", "#d29922", "#f85149", "#8b949e", "#30363d"
@@ -29,10 +30,9 @@ DIGITS = {  # 3 x 5
 METER_FROM_DB = -60.0
 
 
-def printable(text: str, limit: int = 200) -> str:
+def one_line(text: str, limit: int = 200) -> str:
     """The text on one line, without control characters, cut at `limit`."""
-    cut = text if len(text) <= limit else text[: limit - 1] + "…"
-    return "".join(character if character.isprintable() else "·" for character in cut)
+    return printable(text if len(text) <= limit else text[: limit - 1] + "…", keep="")
 
 
 def thumbnail(frame: np.ndarray, rows: int) -> Text:
@@ -56,7 +56,7 @@ def thumbnail(frame: np.ndarray, rows: int) -> Text:
 def large(label: str, style: str) -> Text:
     """A short number in digits five lines high; any other label in bold."""
     if not 0 < len(label) <= 4 or any(character not in DIGITS for character in label):
-        return Text(printable(label, 40), style=f"bold {style}", no_wrap=True, overflow="ellipsis")
+        return Text(one_line(label, 40), style=f"bold {style}", no_wrap=True, overflow="ellipsis")
     text = Text(no_wrap=True)
     for row in range(5):
         for pixel in " ".join(DIGITS[character][row] for character in label):

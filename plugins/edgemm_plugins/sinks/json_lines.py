@@ -5,7 +5,6 @@ A file is bounded: at its limit it becomes `NAME.1`, in place of an older one, a
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import stat
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgemm.errors import SinkError, UsageError
+from edgemm.printable import json_text
 
 if TYPE_CHECKING:
     from edgemm.outputs.results import Result
@@ -67,7 +67,7 @@ class JsonLines:
         """Write and flush one line; a number that JSON cannot hold becomes null."""
         if self.finished:
             return
-        line = json.dumps(_finite(result.to_json()), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        line = json_text(_finite(result.to_json()), allow_nan=False, separators=(",", ":"))
         try:
             self._file.write(line + "\n")
             self._file.flush()

@@ -17,7 +17,7 @@ from rich.table import Table  # noqa: TID253
 from rich.text import Text  # noqa: TID253
 
 from edgemm_plugins.outputs.classes import Classification
-from edgemm_plugins.sinks.drawing import GREEN, GREY, RED, YELLOW, bar, large, meter, printable, thumbnail
+from edgemm_plugins.sinks.drawing import GREEN, GREY, RED, YELLOW, bar, large, meter, one_line, thumbnail
 from edgemm_plugins.sinks.watching import Seen, Watching
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def svg(watching: Watching, width: int = 100) -> str:
 
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(render(watching, width))
-    return console.export_svg(title=f"edgemm run {printable(watching.title)}".strip())
+    return console.export_svg(title=f"edgemm run {one_line(watching.title)}".strip())
 
 
 def render(watching: Watching, width: int = 100) -> RenderableType:
@@ -106,10 +106,10 @@ def render(watching: Watching, width: int = 100) -> RenderableType:
     grid.add_column(ratio=2)
     grid.add_column(ratio=3)
     grid.add_row(*cells, _answers(watching), _inputs(watching))
-    title = Text.assemble((" EdgeMM ", "bold white on dark_cyan"), f" {printable(watching.title)} ")
+    title = Text.assemble((" EdgeMM ", "bold white on dark_cyan"), f" {one_line(watching.title)} ")
     lines: list[RenderableType] = [grid]
     lines += [
-        Text(f"⚠ {printable(failure)}", RED, overflow="ellipsis", no_wrap=True) for failure in watching.failures[-2:]
+        Text(f"⚠ {one_line(failure)}", RED, overflow="ellipsis", no_wrap=True) for failure in watching.failures[-2:]
     ]
     return Panel(
         Group(*lines),
@@ -126,7 +126,7 @@ def plain_line(watching: Watching) -> str:
     result = watching.result
     if result is None:
         return "no result yet"
-    answers = [f"{name}={printable(result.show(name))}" for name in result.outputs]
+    answers = [f"{name}={one_line(result.show(name))}" for name in result.outputs]
     states = [f"{name} {state.state}{_age(state, ' ')}" for name, state in result.inputs.items()]
     return f"{_clock(watching.elapsed_s)}  {', '.join(answers) or 'no prediction'}  |  {', '.join(states)}"
 
@@ -141,16 +141,16 @@ def _answers(watching: Watching) -> RenderableType:
 def _answer(name: str, result: Result) -> list[RenderableType]:
     answer = result.outputs[name]
     if not isinstance(answer, Classification):
-        return [Text(printable(name), GREY), Text(printable(result.show(name)), "bold")]
+        return [Text(one_line(name), GREY), Text(one_line(result.show(name)), "bold")]
     sure = GREEN if answer.score >= 0.8 else YELLOW if answer.score >= 0.5 else RED
     table = Table.grid(padding=(0, 1))
     table.add_column(min_width=3, max_width=14, no_wrap=True, overflow="ellipsis")
     for rank, (label, score) in enumerate(answer.top(3)):
         style = "bold" if rank == 0 else GREY
         table.add_row(
-            Text(printable(label), style), bar(score, 16, sure if rank == 0 else GREY), Text(f"{score:.2f}", style)
+            Text(one_line(label), style), bar(score, 16, sure if rank == 0 else GREY), Text(f"{score:.2f}", style)
         )
-    return [Text(printable(name), GREY), large(answer.label, sure), Text(""), table]
+    return [Text(one_line(name), GREY), large(answer.label, sure), Text(""), table]
 
 
 def _inputs(watching: Watching) -> RenderableType:
@@ -166,7 +166,7 @@ def _inputs(watching: Watching) -> RenderableType:
         rate = watching.input_rate_hz(name)
         table.add_row(
             Text("●" if state.state != "absent" else "○", style),
-            Text(printable(name, 14), "bold"),
+            Text(one_line(name, 14), "bold"),
             Text(state.state, style),
             Text(_age(state)),
             Text("" if rate is None else f"{rate:.1f}/s", GREY),
@@ -176,15 +176,15 @@ def _inputs(watching: Watching) -> RenderableType:
 
 
 def _detail(name: str, state: InputState, seen: Seen | None) -> RenderableType:
-    parts: list[Any] = [(f"{printable(name, 14):<8}", GREY)]
+    parts: list[Any] = [(f"{one_line(name, 14):<8}", GREY)]
     if seen is not None and seen.level_db is not None:
         parts += [meter(seen.level_db, 20), (f" {seen.level_db:.0f} dB", GREY)]
     elif seen is not None and seen.text is not None:
-        parts += [(f"“{printable(seen.text, 60)}”", "#79c0ff")]
+        parts += [(f"“{one_line(seen.text, 60)}”", "#79c0ff")]
     elif seen is not None and seen.frame is not None:
         parts += [f"{seen.frame.shape[1]} × {seen.frame.shape[0]}"]
     if state.reason:
-        parts += [(f"  {printable(state.reason)}", STATE_STYLES.get(state.state, ""))]
+        parts += [(f"  {one_line(state.reason)}", STATE_STYLES.get(state.state, ""))]
     return Text.assemble(*parts)
 
 

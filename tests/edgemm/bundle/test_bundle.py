@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,6 +170,84 @@ def test_an_existing_bundle_is_kept_unless_told_otherwise_and_a_folder_always(th
     (folder / "cat.jpg").write_bytes(b"x")
     with pytest.raises(UsageError, match="not a bundle"):
         BundleWriter(folder, overwrite=True)
+
+
+def sealed(target, source, **options):
+    """A writer that has all of another bundle, and only has to put it in place."""
+    writer = BundleWriter(target, **options)
+    manifest = Bundle(source).manifest
+    for name in manifest.files:
+        writer.add(name, (source / name).read_bytes())
+    writer.seal(lambda records: replace(manifest, files=records))
+    return writer
+
+
+def precious(target):
+    """What somebody else has put there."""
+    target.mkdir()
+    (target / "precious.txt").write_text("mine")
+    return target / "precious.txt"
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_what_appeared_while_a_bundle_was_written_is_kept(three_inputs, tmp_path, zipped):
+    target = tmp_path / "new.edgemm"
+    with sealed(target, three_inputs(), zipped=zipped) as writer:
+        file = precious(target)
+        with pytest.raises(UsageError, match=r"has appeared meanwhile: choose another --out, or .*--overwrite"):
+            writer.put_in_place()
+    assert file.read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_what_a_bundle_was_replaced_by_while_it_was_made_anew_is_kept(three_inputs, tmp_path, zipped):
+    source = three_inputs()
+    target = tmp_path / "old.edgemm"
+    with sealed(target, source) as first:
+        first.put_in_place()
+    with sealed(target, source, overwrite=True, zipped=zipped) as writer:
+        shutil.rmtree(target)
+        file = precious(target)
+        with pytest.raises(UsageError, match="is not a bundle: not overwritten"):
+            writer.put_in_place()
+    assert file.read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("zipped_before", [False, True])
+def test_a_bundle_is_replaced_by_one_of_either_form(three_inputs, tmp_path, zipped_before, zipped):
+    source, target = three_inputs(), tmp_path / "b.edgemm"
+    with sealed(target, source, zipped=zipped_before) as first:
+        first.put_in_place()
+    with sealed(target, source, overwrite=True, zipped=zipped) as second:
+        second.put_in_place()
+    assert target.is_file() == zipped
+    assert Bundle(target).manifest.files == Bundle(source).manifest.files
+
+
+def test_of_two_writers_of_one_path_the_second_is_refused(three_inputs, tmp_path):
+    source, target = three_inputs(), tmp_path / "b.edgemm"
+    with sealed(target, source) as first, sealed(target, source) as second:
+        first.put_in_place()
+        with pytest.raises(UsageError, match="has appeared meanwhile"):
+            second.put_in_place()
+    assert Bundle(target).manifest.files
+
+
+def test_a_bundle_is_on_the_disk_before_its_name_is(three_inputs, tmp_path, monkeypatch):
+    source, done = three_inputs(), []
+    fsync, replace_ = os.fsync, os.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (done.append(os.readlink(f"/proc/self/fd/{handle}")), fsync(handle))
+    )
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append("renamed"), replace_(old, new)))
+    with sealed(tmp_path / "b.edgemm", source) as writer:
+        written = {str(path) for path in writer.folder.rglob("*") if path.is_file()} | {str(writer.folder)}
+        writer.put_in_place()
+    assert set(done[: done.index("renamed")]) >= written
+    assert done[done.index("renamed") :] == ["renamed", str(tmp_path)]
 
 
 def test_a_place_that_cannot_be_written_says_so(tmp_path):

@@ -11,7 +11,7 @@ from edgemm.host.interfaces import Packet
 from edgemm.outputs.results import InputState, Result
 from edgemm_plugins.inputs.audio import Sound
 from edgemm_plugins.outputs.classes import Classes
-from edgemm_plugins.sinks.drawing import bar, large, meter, printable, thumbnail
+from edgemm_plugins.sinks.drawing import bar, large, meter, one_line, thumbnail
 from edgemm_plugins.sinks.terminal import Terminal, build, plain_line, render, svg
 from edgemm_plugins.sinks.watching import Watching, level_db
 
@@ -108,7 +108,7 @@ def test_what_comes_from_outside_cannot_command_the_terminal() -> None:
     assert "\x1b" not in view
     assert "\x07" not in view
     assert "[bold]hi" in view
-    assert printable("a\x1b\u202eb") == "a··b"
+    assert one_line("a\x1b\u202eb") == "a··b"
     assert "\x1b" not in svg(watching)
 
 
