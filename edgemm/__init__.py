@@ -54,6 +54,7 @@ _LAZY = {
     "load": "edgemm.modeling.checkpoint",
     "open": "edgemm.runtime.model",
     "profile": "edgemm.profiling.profile",
+    "sign": "edgemm.bundle.signing",
     "stream": "edgemm.streaming.stream",
     "train": "edgemm.training.train",
     "verify": "edgemm.checking.verify",
@@ -104,6 +105,7 @@ __all__ = [
     "load",
     "open",
     "profile",
+    "sign",
     "stream",
     "train",
     "verify",
@@ -111,6 +113,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from edgemm.bundle.signing import sign
     from edgemm.bundle.trust import Trust
     from edgemm.checking.verify import verify
     from edgemm.errors import EdgeMMError

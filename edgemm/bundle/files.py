@@ -15,7 +15,8 @@ from edgemm.bundle.manifest import FileRecord, manifest_from_json
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import BundleError, UsageError
 
-MANIFEST, DIGEST = "manifest.json", "manifest.sha256"
+MANIFEST, DIGEST, SIGNATURES = "manifest.json", "manifest.sha256", "manifest.sig"
+SIGNATURES_LIMIT_BYTES = 4096
 _MANIFEST_LIMIT_BYTES = 16 * 2**20
 _ADVICE = "copy or export the bundle again"
 
@@ -39,7 +40,7 @@ class Bundle:
         recorded = self._read_member(DIGEST, 1024).decode("ascii", "replace").split()
         if recorded[:1] != [self.id]:
             raise BundleError(f"{self.path}: {MANIFEST} does not match {DIGEST}: one of them was changed; {_ADVICE}")
-        trust.check_id(self.id, self.path)
+        trust.check(self)
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -68,6 +69,13 @@ class Bundle:
                 f"{self.path}: the content of '{name}' does not match its SHA-256: it was changed; {_ADVICE}"
             )
         return content
+
+    def signatures(self) -> str:
+        """What `signing` reads; "" of a bundle that nobody has signed."""
+        try:
+            return self._read_member(SIGNATURES, SIGNATURES_LIMIT_BYTES).decode("ascii", "replace")
+        except BundleError:
+            return ""
 
     def check_all(self) -> int:
         """Verify every file; returns how many."""

@@ -7,9 +7,15 @@ loaded, and keeps it for what loads later. Whatever else comes to be asked of a 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgemm.errors import BundleError, UsageError
+
+if TYPE_CHECKING:
+    from edgemm.bundle.files import Bundle
 
 _ID = re.compile(r"[0-9a-f]{12,64}")
 
@@ -22,15 +28,21 @@ class Trust:
         engines: its native code (TensorRT engines, say) may be loaded. It runs with the caller's rights, so this is a matter of where the
             bundle came from; its graphs are data, and need no trust.
         id: the only bundle that may be opened, by its id (`edgemm verify` prints it) or the id's first 12 or more hexadecimal digits.
+        keys: PEM file or files of Ed25519 public keys: a bundle that none of them has signed (`edgemm sign`) is not opened. None: whoever made it.
 
     Raises:
-        UsageError: `id` cannot be one.
+        UsageError: `id` cannot be one, or `keys` is empty.
     """
 
     engines: bool = False
     id: str | None = None
+    keys: str | Path | Sequence[str | Path] | None = None
 
     def __post_init__(self) -> None:
+        if self.keys is not None:
+            object.__setattr__(self, "keys", (self.keys,) if isinstance(self.keys, (str, Path)) else tuple(self.keys))
+            if not self.keys:  # an empty list of keys, read from somewhere, must not mean that anybody will do
+                raise UsageError("keys: expected at least one public key; None admits every maker's bundles")
         if self.id is None:
             return
         object.__setattr__(self, "id", self.id.strip().lower())
@@ -39,13 +51,28 @@ class Trust:
                 f"an expected id is 12 to 64 hexadecimal digits, got '{self.id}'; 'edgemm verify BUNDLE' prints a bundle's"
             )
 
-    def check_id(self, found: str, where: object) -> None:
-        """Raise `BundleError` unless `found`, the id of the bundle at `where`, is the expected one."""
-        if self.id is not None and not found.startswith(self.id):
+    @property
+    def names_origin(self) -> bool:
+        """Whether only some bundles are admitted."""
+        return self.id is not None or self.keys is not None
+
+    def check(self, bundle: Bundle) -> None:
+        """Raise unless this is a bundle that may be opened; only its id and its signatures are looked at.
+
+        Raises:
+            BundleError: it is another one, or nobody who is trusted has signed it.
+            UsageError: a key cannot be used.
+            MissingDependencyError: keys are given, and `cryptography` is not installed.
+        """
+        if self.id is not None and not bundle.id.startswith(self.id):
             raise BundleError(
-                f"{where}: expected the bundle {self.id}, this one is {found}; nothing of it was loaded. Get it again from where that id "
+                f"{bundle.path}: expected the bundle {self.id}, this one is {bundle.id}; nothing of it was loaded. Get it again from where that id "
                 "came from, or, if it was meant to change ('edgemm build' changes the id), expect the new id"
             )
+        if self.keys is not None:
+            from edgemm.bundle.signing import check_signed  # a cold start without keys does without it
+
+            check_signed(bundle.id, bundle.signatures(), tuple(self.keys), bundle.path)  # type: ignore[arg-type]
 
 
 UNTRUSTED = Trust()

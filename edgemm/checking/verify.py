@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgemm.bundle.files import Bundle
+from edgemm.bundle.signing import signers
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.checking.parity import Parity, compare, compare_output
 from edgemm.checking.rollout import rollout
@@ -31,6 +32,8 @@ class Verification:
 
     Attributes:
         files: how many files have the right hash.
+        signed_by: public keys whose signatures hold, hexadecimal; whose they are is for whoever knows the keys.
+        unchecked: why signatures that are there were not looked at.
         parity: variant -> node or output -> record of its difference from the test vectors.
         failed: variant -> what missed its gate, or why it does not run though it should.
         skipped: variant -> why it could not be run here; its ONNX source was compared instead where there is one.
@@ -39,6 +42,8 @@ class Verification:
     path: str
     id: str
     files: int = 0
+    signed_by: list[str] = field(default_factory=list)
+    unchecked: str = ""
     parity: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -54,6 +59,10 @@ class Verification:
 
     def __str__(self) -> str:
         lines = [f"{self.path}  id {self.id[:12]}", f"  {self.files} files have the right size and SHA-256"]
+        if self.signed_by:
+            lines.append(f"  signed by {', '.join(name[:16] for name in self.signed_by)}")
+        if self.unchecked:
+            lines.append(f"  signatures not checked: {self.unchecked}")
         for variant, records in self.parity.items():
             worst = min(records.values(), key=lambda record: record["cosine"])
             verdict = f"FAILED: {self.failed[variant]}" if variant in self.failed else "ok"
@@ -81,6 +90,10 @@ def verify(bundle: str | Path, *, trust: Trust = UNTRUSTED, progress: Progress =
     """
     opened = Bundle(bundle, trust)
     found = Verification(str(bundle), opened.id, files=opened.check_all())
+    try:
+        found.signed_by = signers(opened)
+    except MissingDependencyError as error:
+        found.unchecked = str(error)
     vectors = load_vectors(opened)
     needed = [f"input.{key}" for key in specs_by_key(opened.manifest.inputs)]
     needed += [f"output.{name}.{tensor}" for name, output in opened.manifest.outputs.items() for tensor in output.reads]

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("measure a checkpoint or a bundle on unseen data", "edgemm.cli.evaluate"),
     "export": ("make a bundle for one or more devices from a checkpoint", "edgemm.cli.export"),
     "build": ("compile a bundle's engines on this machine", "edgemm.cli.build"),
+    "sign": ("say who made a bundle, so that others can refuse any other maker's", "edgemm.cli.sign"),
     "verify": ("check a bundle's files, and that it computes here what it should", "edgemm.cli.verify"),
     "run": ("stream cameras, sound and text through a bundle", "edgemm.cli.run"),
     "profile": ("where the time goes in a bundle, node by node", "edgemm.cli.profile"),

@@ -1,4 +1,4 @@
-"""`--trust-engines` and `--expect-id`: how the commands that open a bundle are told what it is trusted with."""
+"""`--trust-engines`, `--expect-id` and `--key`: how the commands that open a bundle are told what it is trusted with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def add_trust_arguments(parser: argparse.ArgumentParser, *, engines: bool = True) -> None:
-    """Add both; only `--expect-id` for a command that loads no engines."""
+    """Add them; not `--trust-engines` for a command that loads no engines."""
     if engines:
         parser.add_argument(
             "--trust-engines",
@@ -22,6 +22,12 @@ def add_trust_arguments(parser: argparse.ArgumentParser, *, engines: bool = True
         metavar="ID",
         help="refuse any other bundle than this one, by the first 12 or more digits of its id ('edgemm verify' prints it)",
     )
+    parser.add_argument(
+        "--key",
+        metavar="FILE",
+        action="append",
+        help="refuse a bundle that this public key, or another that is given, has not signed ('edgemm sign' makes keys)",
+    )
 
 
 def trust_from_arguments(arguments: argparse.Namespace) -> Trust:
@@ -32,4 +38,4 @@ def trust_from_arguments(arguments: argparse.Namespace) -> Trust:
     """
     from edgemm.bundle.trust import Trust
 
-    return Trust(engines=getattr(arguments, "trust_engines", False), id=arguments.expect_id)
+    return Trust(engines=getattr(arguments, "trust_engines", False), id=arguments.expect_id, keys=arguments.key)

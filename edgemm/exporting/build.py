@@ -28,12 +28,19 @@ Progress = Callable[[str, int, int, str], None]
 
 @dataclass
 class BuildSummary:
-    """What `build` made: target key -> bytes of its engines, and what is still planned, with the reason."""
+    """What `build` made.
+
+    Attributes:
+        built: target key -> bytes of its engines.
+        planned: what is still planned -> why.
+        unsigned: whether the bundle was signed before: what is new in it nobody has vouched for yet.
+    """
 
     path: str
     id: str = ""
     built: dict[str, int] = field(default_factory=dict)
     planned: dict[str, str] = field(default_factory=dict)
+    unsigned: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -43,6 +50,8 @@ class BuildSummary:
         lines = [f"{self.path}  id {self.id[:12]}"]
         lines += [f"  {key:<52} {size / 2**20:>7.2f} MiB  built" for key, size in self.built.items()]
         lines += [f"  {key:<52} still planned: {reason}" for key, reason in self.planned.items()]
+        if self.unsigned:
+            lines.append("  its signatures do not cover what was added: sign it again with 'edgemm sign'")
         return "\n".join(lines)
 
 
@@ -85,7 +94,7 @@ def build(
     if not planned:
         known = ", ".join(sorted({plan.device for plan in opened.manifest.planned.values()})) or "nothing"
         raise UsageError(f"{bundle}: nothing is planned{f' for {wanted}' if wanted else ''}; planned: {known}")
-    summary = BuildSummary(str(bundle))
+    summary = BuildSummary(str(bundle), unsigned=bool(opened.signatures()))
     with BundleWriter(opened.path, overwrite=True, zipped=opened.path.is_file()) as writer:
         for name in opened.manifest.files:
             writer.add(name, opened.read(name))
@@ -106,7 +115,9 @@ def build(
             raise ExportError(f"{bundle}: nothing could be built on this machine\n  {reasons}")
 
         def manifest(files: dict[str, FileRecord]) -> Manifest:
-            return replace(opened.manifest, variants=variants, planned=left, files=files)
+            built = [*opened.manifest.provenance.get("built", []), {"from": opened.id, "added": sorted(summary.built)}]
+            provenance = {**opened.manifest.provenance, "built": built}
+            return replace(opened.manifest, variants=variants, planned=left, files=files, provenance=provenance)
 
         summary.id = writer.finish(manifest)
     return summary

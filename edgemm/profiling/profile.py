@@ -57,7 +57,7 @@ def profile(
     started_ns = perf_counter_ns()
     if isinstance(bundle, Model):
         model = bundle
-        trust.check_id(model.bundle.id, model.bundle.path)
+        trust.check(model.bundle)
     else:
         model = open_bundle(bundle, variant=variant, provider=provider, threads=threads, trust=trust)
     load_ms = None if model is bundle else (perf_counter_ns() - started_ns) / 1e6

@@ -100,7 +100,7 @@ def stream(
 def _opened(bundle: str | Path | Model, variant: str, provider: str, threads: int, trust: Trust) -> tuple[Model, bool]:
     """The model, and whether it was opened here."""
     if isinstance(bundle, Model):
-        trust.check_id(bundle.bundle.id, bundle.bundle.path)
+        trust.check(bundle.bundle)
         return bundle, False
     return open_bundle(bundle, variant=variant, provider=provider, threads=threads, trust=trust), True
 

@@ -116,8 +116,8 @@ def _answering(path: Path, variant: str, provider: str, trust: Trust, host: Plug
     if path.suffix == CHECKPOINT or (path / f"model{CHECKPOINT}").is_file():
         from edgemm.modeling import checkpoint
 
-        if trust.id is not None:
-            raise UsageError(f"'{path}' is a checkpoint, which has no id to expect; only bundles have one")
+        if trust.names_origin:
+            raise UsageError(f"'{path}' is a checkpoint, which has no id and no signature to expect; only bundles have")
         if provider != CPU:
             raise UsageError(f"'{path}' is a checkpoint, which torch runs: provider '{provider}' is for bundles")
         composed = checkpoint.load(path, host=host)

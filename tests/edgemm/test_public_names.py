@@ -54,6 +54,7 @@ NAMES = [
     "load",
     "open",
     "profile",
+    "sign",
     "stream",
     "train",
     "verify",
