@@ -65,6 +65,11 @@ class Parity:
         }
 
 
+def missed(gate: Gate, parities: Mapping[str, Parity]) -> list[str]:
+    """The comparisons that do not reach a gate."""
+    return [name for name, parity in parities.items() if not parity.passes(gate)]
+
+
 def compare(
     name: str, reference: Sequence[np.ndarray], got: Sequence[np.ndarray], *, agree: np.ndarray | None = None
 ) -> Parity:

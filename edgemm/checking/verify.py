@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,16 @@ import numpy as np
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.signing import signers
 from edgemm.bundle.trust import UNTRUSTED, Trust
-from edgemm.checking.parity import Parity, compare, compare_output
+from edgemm.checking.as_its_backend import runner_for, why_unrounded
+from edgemm.checking.parity import Parity, compare, compare_output, missed
 from edgemm.checking.rollout import rollout
 from edgemm.checking.vectors import load_vectors
 from edgemm.errors import BundleError, EdgeMMError, MissingDependencyError
 from edgemm.host.interfaces import Runner
 from edgemm.model.graph import ModelGraph
-from edgemm.model.precision import FP32, PRECISIONS
+from edgemm.model.precision import HALF, PRECISIONS
 from edgemm.progress import Progress, silent
 from edgemm.runners.choosing import why_not_here
-from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 from edgemm.runtime.model import Model
 from edgemm.runtime.single_pass import specs_by_key
 
@@ -74,7 +74,13 @@ class Verification:
         return "\n".join(lines)
 
 
-def verify(bundle: str | Path, *, trust: Trust = UNTRUSTED, progress: Progress = silent) -> Verification:
+def verify(
+    bundle: str | Path,
+    *,
+    trust: Trust = UNTRUSTED,
+    variants: Collection[str] | None = None,
+    progress: Progress = silent,
+) -> Verification:
     """Check every hash, then run the test vectors through every variant that this machine can run; one that remembers, moment by moment.
 
     Engines that are not trusted, or that this machine is not made to run, are checked by the ONNX graphs they were compiled from, unoptimised, on
@@ -83,6 +89,7 @@ def verify(bundle: str | Path, *, trust: Trust = UNTRUSTED, progress: Progress =
     Args:
         bundle: folder or zip.
         trust: as in `open`.
+        variants: the target keys to run; all if not given.
         progress: told of each variant.
 
     Raises:
@@ -100,9 +107,9 @@ def verify(bundle: str | Path, *, trust: Trust = UNTRUSTED, progress: Progress =
     missing = [name for name in needed if name not in vectors]
     if missing:
         raise BundleError(f"{bundle}: its test vectors lack '{missing[0]}'")
-    variants = opened.manifest.variants
-    for number, (key, variant) in enumerate(variants.items()):
-        progress("checking", number, len(variants), key)
+    chosen = {key: v for key, v in opened.manifest.variants.items() if variants is None or key in variants}
+    for number, (key, variant) in enumerate(chosen.items()):
+        progress("checking", number, len(chosen), key)
         if variant.precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise BundleError(
@@ -117,9 +124,11 @@ def verify(bundle: str | Path, *, trust: Trust = UNTRUSTED, progress: Progress =
         if skipped:
             found.skipped[key] = skipped
         found.parity[key] = {name: parity.to_json() for name, parity in parities.items()}
-        below = _below(variant.precision, parities)
+        rows = min(parity.rows for parity in parities.values())
+        gate = PRECISIONS[variant.precision].gate.on_few(rows)
+        below = missed(gate, parities)
         if below:
-            found.failed[key] = below
+            found.failed[key] = f"{', '.join(below)} below {gate}"
     return found
 
 
@@ -133,16 +142,9 @@ def _runners(opened: Bundle, key: str) -> tuple[Mapping[str, Runner], str]:
         skipped = str(error)
     variant = opened.manifest.variants[key]
     sources = variant.sources or variant.files
-    return {g: OnnxRuntimeRunner(opened.read(path), g, optimise=False) for g, path in sources.items()}, skipped
-
-
-def _below(precision: str, parities: Mapping[str, Parity]) -> str:
-    """What misses its gate. There are few rows, so a quantized variant may miss one of them and a hundredth of the cosine."""
-    exact, gate = precision == FP32, PRECISIONS[precision].gate
-    cosine = gate.cosine if exact else gate.cosine - 0.01
-    agreement = 1.0 if exact else 1.0 - 1.0 / min(parity.rows for parity in parities.values())
-    below = [name for name, p in parities.items() if not (p.cosine >= cosine and p.agreement >= agreement)]
-    return f"{', '.join(below)} below cosine {cosine:g} or agreement {agreement:.3f}" if below else ""
+    if HALF in variant.precision and why_unrounded():
+        skipped += f"; {why_unrounded()}"
+    return {graph: runner_for(opened.read(path), graph, variant.backend) for graph, path in sources.items()}, skipped
 
 
 def _compare(graph: ModelGraph, vectors: Mapping[str, np.ndarray], runners: Mapping[str, Runner]) -> dict[str, Parity]:

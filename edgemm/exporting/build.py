@@ -5,25 +5,24 @@ The bundle is written anew beside the old one and then replaces it: its id chang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgemm.bundle.files import Bundle
-from edgemm.bundle.manifest import FileRecord, Manifest, Variant
+from edgemm.bundle.manifest import FileRecord, Manifest, Planned, Variant
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.bundle.version import VERSION, WRITTEN_BY
 from edgemm.bundle.writer import BundleWriter
-from edgemm.errors import ExportError, UsageError
+from edgemm.checking.verify import verify
+from edgemm.errors import ExportError, ParityError, UsageError
+from edgemm.exporting.compile import compile_variant, target_key
 from edgemm.exporting.plan import find_exporter, find_runner
-from edgemm.host.interfaces import ShapeRange
 from edgemm.host.plugin_host import PluginHost, default_host
 from edgemm.machine.profiles import DeviceProfile, find_device
-from edgemm.tensors import TensorSpec
-
-LARGEST_BATCH = 8
-Progress = Callable[[str, int, int, str], None]
+from edgemm.progress import Progress, silent
 
 
 @dataclass
@@ -33,6 +32,7 @@ class BuildSummary:
     Attributes:
         built: target key -> bytes of its engines.
         planned: what is still planned -> why.
+        not_run: what this machine could not run -> why; the ONNX that it was compiled from was run instead, where there are test vectors.
         unsigned: whether the bundle was signed before: what is new in it nobody has vouched for yet.
     """
 
@@ -40,6 +40,7 @@ class BuildSummary:
     id: str = ""
     built: dict[str, int] = field(default_factory=dict)
     planned: dict[str, str] = field(default_factory=dict)
+    not_run: dict[str, str] = field(default_factory=dict)
     unsigned: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -50,16 +51,13 @@ class BuildSummary:
         lines = [f"{self.path}  id {self.id[:12]}"]
         lines += [f"  {key:<52} {size / 2**20:>7.2f} MiB  built" for key, size in self.built.items()]
         lines += [f"  {key:<52} still planned: {reason}" for key, reason in self.planned.items()]
+        lines += [f"  {key:<52} not run here: {reason}" for key, reason in self.not_run.items()]
+        ran = [key for key in self.built if key not in self.not_run]
+        if ran:
+            lines.append(f"  run on the test vectors: {', '.join(ran)}")
         if self.unsigned:
             lines.append("  its signatures do not cover what was added: sign it again with 'edgemm sign'")
         return "\n".join(lines)
-
-
-def shape_ranges(inputs: Sequence[TensorSpec]) -> dict[str, ShapeRange]:
-    """Batch 1 to `LARGEST_BATCH` for every input of a graph."""
-    return {
-        spec.name: ShapeRange(spec.with_batch(1), spec.with_batch(1), spec.with_batch(LARGEST_BATCH)) for spec in inputs
-    }
 
 
 def build(
@@ -68,7 +66,7 @@ def build(
     device: str | None = None,
     trust: Trust = UNTRUSTED,
     host: PluginHost | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> BuildSummary:
     """Compile the planned variants of a bundle, for `device` or for whatever this machine can.
 
@@ -81,6 +79,7 @@ def build(
 
     Raises:
         UsageError: nothing is planned, or not for that device.
+        ParityError: what was compiled does not compute what the reference does; the bundle is as it was.
         ExportError: this machine cannot build it (with the reason and remedy), or the compiler refused.
     """
     host = host or default_host()
@@ -89,24 +88,21 @@ def build(
         raise UsageError(
             f"{bundle}: {opened.manifest.written_by!r:.40} wrote it, in a newer form than {WRITTEN_BY} writes; update EdgeMM here to build it"
         )
-    wanted = find_device(host, device).name if device else None
-    planned = {key: plan for key, plan in opened.manifest.planned.items() if wanted in (None, plan.device)}
-    if not planned:
-        known = ", ".join(sorted({plan.device for plan in opened.manifest.planned.values()})) or "nothing"
-        raise UsageError(f"{bundle}: nothing is planned{f' for {wanted}' if wanted else ''}; planned: {known}")
+    planned = _planned(opened, find_device(host, device).name if device else None)
     summary = BuildSummary(str(bundle), unsigned=bool(opened.signatures()))
     with BundleWriter(opened.path, overwrite=True, zipped=opened.path.is_file()) as writer:
         for name in opened.manifest.files:
             writer.add(name, opened.read(name))
         variants = dict(opened.manifest.variants)
         left = dict(opened.manifest.planned)
-        for key, plan in planned.items():
+        for number, (key, plan) in enumerate(planned.items()):
+            tell = partial(progress, "compiling", number, len(planned))
             profile = find_device(host, plan.device)
             reason = find_exporter(host, plan.backend).unavailable(profile)
             if reason:
                 summary.planned[key] = reason
                 continue
-            made, variant = _compile(opened, writer, key, profile, host, progress)
+            made, variant = _compile(opened, writer, key, profile, host, tell)
             variants[made] = variant
             del left[key]
             summary.built[made] = sum((writer.folder / path).stat().st_size for path in variant.files.values())
@@ -119,37 +115,47 @@ def build(
             provenance = {**opened.manifest.provenance, "built": built}
             return replace(opened.manifest, variants=variants, planned=left, files=files, provenance=provenance)
 
-        summary.id = writer.finish(manifest)
+        summary.id = writer.seal(manifest)
+        _ran(opened, writer, summary, progress)
+        writer.put_in_place()
     return summary
 
 
+def _planned(opened: Bundle, device: str | None) -> dict[str, Planned]:
+    found = {key: plan for key, plan in opened.manifest.planned.items() if device in (None, plan.device)}
+    if not found:
+        known = ", ".join(sorted({plan.device for plan in opened.manifest.planned.values()})) or "nothing"
+        raise UsageError(f"{opened.path}: nothing is planned{f' for {device}' if device else ''}; planned: {known}")
+    return found
+
+
 def _compile(
-    opened: Bundle, writer: BundleWriter, key: str, profile: DeviceProfile, host: PluginHost, progress: Progress | None
+    opened: Bundle,
+    writer: BundleWriter,
+    key: str,
+    profile: DeviceProfile,
+    host: PluginHost,
+    tell: Callable[[str], None],
 ) -> tuple[str, Variant]:
     plan = opened.manifest.planned[key]
     exporter = find_exporter(host, plan.backend)
-    made = f"{plan.device}.{plan.backend}-{exporter.version()}.{plan.precision}"
-    files: dict[str, str] = {}
-    told: dict[str, Any] = {}
-    for number, (graph, source) in enumerate(plan.sources.items()):
-        if progress:
-            progress("compiling", number, len(plan.sources), f"{made}: {graph}")
-        files[graph] = f"variants/{made}/{graph}.{exporter.format}"
-        record = exporter.build(
-            writer.path(source),
-            writer.path(files[graph]),
-            device=profile,
-            shapes=shape_ranges(opened.manifest.graphs[graph].inputs),
-        )
-        told[graph] = {**record.__dict__, "warnings": list(record.warnings)}
-    return made, Variant(
-        plan.device,
-        plan.backend,
-        exporter.version(),
-        plan.precision,
-        files,
-        plan.sources,
-        profile.compute_capability,
-        told,
-        find_runner(host, exporter.format) or (),
+    made = target_key(profile, plan.precision, exporter.version())
+    inputs = {graph: opened.manifest.graphs[graph].inputs for graph in plan.sources}
+    runner = find_runner(host, exporter.format)
+    return made, compile_variant(
+        made, profile, plan.precision, exporter, runner, sources=plan.sources, inputs=inputs, writer=writer, tell=tell
     )
+
+
+def _ran(opened: Bundle, writer: BundleWriter, summary: BuildSummary, progress: Progress) -> None:
+    """Run what was compiled, which needs no trust: it was made a moment ago, from graphs that were checked."""
+    if not opened.manifest.vectors:
+        summary.not_run = dict.fromkeys(summary.built, "the bundle has no test vectors")
+        return
+    found = verify(writer.sealed, trust=Trust(engines=True), variants=summary.built, progress=progress)
+    if not found.passed:
+        failed = "\n  ".join(f"variant '{key}': {reason}" for key, reason in found.failed.items())
+        raise ParityError(
+            f"what was compiled does not compute what the reference does; the bundle is as it was\n  {failed}"
+        )
+    summary.not_run = dict(found.skipped)

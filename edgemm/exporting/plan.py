@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from edgemm.checking.as_its_backend import ON_CPU
 from edgemm.errors import MissingDependencyError, UnknownNameError, UsageError
+from edgemm.exporting.compile import target_key
 from edgemm.host.entries import ExporterEntry, QuantizerEntry, RunnerEntry
 from edgemm.host.interfaces import Exporter, Quantizer
 from edgemm.host.named import Provider
 from edgemm.host.plugin_host import PluginHost
 from edgemm.machine.profiles import DeviceProfile, find_device
 from edgemm.model.precision import FP32, PRECISIONS, Precision
-
-ON_CPU = "onnxruntime"
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,8 @@ class Target:
     @property
     def key(self) -> str:
         """The target key."""
-        if self.exporter is None:
-            return f"{self.device.name}.{self.device.backend}.{self.precision.name}"
-        version = "planned" if self.deferred else self.exporter.version()
-        return f"{self.device.name}.{self.device.backend}-{version}.{self.precision.name}"
+        version = "" if self.exporter is None else "planned" if self.deferred else self.exporter.version()
+        return target_key(self.device, self.precision.name, version)
 
 
 def plan_targets(host: PluginHost, devices: Sequence[str], precision: str) -> tuple[Target, ...]:

@@ -11,22 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from itertools import pairwise
-from typing import Any
-
-import onnx
 
 from edgemm.bundle.manifest import Planned, Variant
 from edgemm.bundle.writer import BundleWriter
-from edgemm.checking.parity import Parity, compare_nodes, compare_outputs
+from edgemm.checking.as_its_backend import runner_for
+from edgemm.checking.parity import Parity, compare_nodes, compare_outputs, missed
 from edgemm.errors import EdgeMMError, ParityError
-from edgemm.exporting.build import shape_ranges
 from edgemm.exporting.calibrate import Calibrated
+from edgemm.exporting.compile import compile_variant
 from edgemm.exporting.graphs import Graphs, reference_path
-from edgemm.exporting.plan import ON_CPU, Attempt, Target
+from edgemm.exporting.plan import Attempt, Target
 from edgemm.host.interfaces import Runner
 from edgemm.model.precision import FP32, Gate
 from edgemm.progress import Progress
-from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 
 
 @dataclass(frozen=True)
@@ -150,9 +147,9 @@ def _choose(target: Target, graph: str, conversions: _Conversions) -> _Chosen:
 
 
 def _below(gate: Gate, nodes: Mapping[str, Parity]) -> str:
-    for name, parity in nodes.items():
-        if not parity.passes(gate):
-            return f"node '{name}' reaches cosine {parity.cosine:.4f} and agreement {parity.agreement:.3f} only"
+    """The first node that misses its gate, as a reason."""
+    for name in missed(gate, nodes):
+        return f"node '{name}' reaches cosine {nodes[name].cosine:.4f} and agreement {nodes[name].agreement:.3f} only"
     return ""
 
 
@@ -181,28 +178,9 @@ def _variant(
     sources = {graph: one.path for graph, one in chosen.items()}
     if exporter is None:
         return Variant(device.name, device.backend, version("onnxruntime"), precision, sources)
-    files = {graph: f"variants/{target.key}/{graph}.{exporter.format}" for graph in chosen}
-    build: dict[str, Any] = {}
-    for graph, one in chosen.items():
-        tell(f"{target.key}: {graph}")
-        record = exporter.build(
-            writer.path(one.path),
-            writer.path(files[graph]),
-            device=device,
-            shapes=shape_ranges(graphs.records[graph].inputs),
-        )
-        build[graph] = {**record.__dict__, "warnings": list(record.warnings), "precision": one.precision}
-    runner = target.runner or ()
-    return Variant(
-        device.name,
-        device.backend,
-        exporter.version(),
-        precision,
-        files,
-        sources,
-        device.compute_capability,
-        build,
-        runner,
+    inputs = {graph: graphs.records[graph].inputs for graph in chosen}
+    return compile_variant(
+        target.key, device, precision, exporter, target.runner, sources=sources, inputs=inputs, writer=writer, tell=tell
     )
 
 
@@ -212,32 +190,4 @@ def _planned(target: Target, chosen: Mapping[str, _Chosen]) -> Planned:
 
 
 def _runner(writer: BundleWriter, backend: str, path: str, graph: str) -> Runner:
-    """Runs a graph as its backend would: optimised only on the CPU, whose kernels would add errors of their own to another's INT8."""
-    content = (writer.folder / path).read_bytes()
-    if backend == ON_CPU:
-        return OnnxRuntimeRunner(content, graph)
-    return OnnxRuntimeRunner(_with_float16_kept(content), graph, optimise=False)
-
-
-def _with_float16_kept(content: bytes) -> bytes:
-    """The graph with an Identity behind every FP16 value, which makes ONNX Runtime round there, and overflow.
-
-    It runs nearly every FP16 node of a CPU in FP32, between casts that it adds, and takes out casts that meet, also when it is told to optimise
-    nothing. Without this an FP16 graph would be judged by what it computes in FP32.
-    """
-    model = onnx.load_from_string(content)
-    values = onnx.shape_inference.infer_shapes(model).graph
-    halves = {v.name for v in values.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16}
-    nodes = []
-    for node in model.graph.node:
-        nodes.append(node)
-        for index, name in enumerate(node.output):
-            if name in halves:
-                node.output[index] = f"{name}/unrounded"
-                nodes.append(onnx.helper.make_node("Identity", [node.output[index]], [name]))
-    kept = onnx.ModelProto()
-    kept.CopyFrom(model)
-    del kept.graph.node[:]
-    kept.graph.node.extend(nodes)
-    rounded: bytes = kept.SerializeToString()
-    return rounded
+    return runner_for((writer.folder / path).read_bytes(), graph, backend)

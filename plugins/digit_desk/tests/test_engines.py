@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from edgemm.bundle.files import Bundle
-from edgemm.exporting.build import shape_ranges
+from edgemm.exporting.compile import shape_ranges
 from edgemm.exporting.plan import find_exporter
 from edgemm.host.entries import DeviceEntry
 from edgemm.host.optional import is_installed

@@ -197,3 +197,43 @@ def test_a_few_rows_are_kept_as_vectors(write):
         "net.y": 8,
         "output.answer.scores": 8,
     }
+
+
+def through_float16(factor):
+    """y = x, computed as x × factor ÷ factor in FP16, which ends at 65504."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("Mul", ["half", "factor"], ["large"]),
+        helper.make_node("Div", ["large", "factor"], ["back"]),
+        helper.make_node("Cast", ["back"], ["y"], to=TensorProto.FLOAT),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
+        [numpy_helper.from_array(np.float16(factor), "factor")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+
+
+@pytest.mark.parametrize(("factor", "passes"), [(1000, True), (60000, False)])
+def test_the_source_of_an_fp16_engine_overflows_here_as_it_would_there(write, factor, passes):
+    found = edgemm.verify(write({"fp32": product(np.eye(4))}, engine=through_float16(factor)))
+    assert ("gpu" in found.failed) != passes
+
+
+def test_without_onnx_an_fp16_source_is_judged_unrounded_and_says_so(write, monkeypatch):
+    monkeypatch.setattr("edgemm.checking.as_its_backend.is_installed", lambda name: name != "onnx")
+    found = edgemm.verify(write({"fp32": product(np.eye(4))}, engine=through_float16(60000)))
+    assert found.passed
+    assert (
+        "judging FP16 by values that are rounded to FP16 needs onnx: pip install 'edgemm[export]'"
+        in found.skipped["gpu"]
+    )
+
+
+def test_only_the_variants_that_are_asked_for_are_run(write):
+    path = write({"fp32": product(np.eye(4)), "int8": product(turned(80))})
+    assert set(edgemm.verify(path, variants=[KEYS["fp32"]]).parity) == {KEYS["fp32"]}
+    assert not edgemm.verify(path).passed

@@ -156,7 +156,6 @@ def test_a_graph_goes_down_step_by_step_and_every_step_is_told(export_for_boards
     }
     variant = bundle.manifest.variants[BOARD]
     assert variant.sources == {"step": "graphs/step/xyz.fp16.onnx", "last": REFERENCES["last"]}
-    assert {graph: record["precision"] for graph, record in variant.build.items()} == {"step": "fp16", "last": "fp32"}
     for graph, source in variant.sources.items():
         assert bundle.read(variant.files[graph]) == b"xyz\0" + bundle.read(source), "what was compiled is what passed"
 

@@ -6,8 +6,11 @@ import onnx
 import pytest
 
 import edgemm
+import edgemm.exporting.build
+import edgemm.exporting.export  # before a test replaces the host that they take
 from edgemm.bundle.files import Bundle
-from edgemm.errors import ParityError
+from edgemm.bundle.signing import make_key
+from edgemm.errors import BundleError, ParityError
 from edgemm.host.interfaces import RunnerFit
 
 KEY = "board.xyz-1.0.fp32"
@@ -86,3 +89,58 @@ def test_what_another_machine_runs_is_said_and_its_onnx_is_run_instead(export_fo
     assert list(summary.not_run) == [KEY]
     assert reason in summary.not_run[KEY]
     assert "1 more by the ONNX they were compiled from" in str(summary)
+
+
+@pytest.fixture
+def planned_for_board(chain, imaginary, tmp_path, monkeypatch):
+    """A bundle that only plans the board's variant, and what compiles it now; its runner is installed or is not."""
+
+    def make(*, runner=True, **options):
+        imaginary.device("board", ["fp32"])
+        exporter = imaginary.exporter(refuses="there is no xyz here", **options)
+        loaded = imaginary.runner() if runner else []
+        host = imaginary.host()
+        monkeypatch.setattr("edgemm.host.plugin_host.default_host", lambda: host)
+        edgemm.export(chain, tmp_path / "b", device="board", host=host)
+        exporter.refuses = ""
+        return tmp_path / "b", host, loaded
+
+    return make
+
+
+def test_what_is_built_on_the_device_is_run_there_and_only_that(planned_for_board):
+    path, host, loaded = planned_for_board()
+    before, stages = Bundle(path).id, []
+    summary = edgemm.build(path, host=host, progress=lambda *told: stages.append(told))
+    assert sorted(loaded) == ["last", "step"]
+    assert [told for told in stages if told[0] == "checking"] == [("checking", 0, 1, KEY)]
+    assert summary.not_run == {}
+    assert f"run on the test vectors: {KEY}" in str(summary)
+    assert Bundle(path).manifest.provenance["built"] == [{"from": before, "added": [KEY]}]
+
+
+def test_what_was_built_and_computes_something_else_leaves_the_bundle_as_it_was(planned_for_board):
+    path, host, _ = planned_for_board(writes=another_graph)
+    before = Bundle(path).id
+    with pytest.raises(ParityError, match=rf"(?s)what was compiled does not compute.*variant '{KEY}'"):
+        edgemm.build(path, host=host)
+    assert Bundle(path).id == before
+    assert [each.name for each in path.parent.iterdir()] == ["b"]
+
+
+def test_what_was_built_and_cannot_be_run_here_is_told(planned_for_board):
+    path, host, _ = planned_for_board(runner=False)
+    summary = edgemm.build(path, host=host)
+    assert "no installed plugin runs '.xyz' files" in summary.not_run[KEY]
+    assert f"{KEY:<52} not run here: " in str(summary)
+    assert "run on the test vectors" not in str(summary)
+
+
+def test_a_signature_does_not_cover_what_was_built(planned_for_board, tmp_path):
+    path, host, _ = planned_for_board()
+    private, public = make_key(tmp_path.parent / f"{tmp_path.name}.key")
+    edgemm.sign(path, private)
+    summary = edgemm.build(path, host=host, trust=edgemm.Trust(keys=public))
+    assert "sign it again" in str(summary)
+    with pytest.raises(BundleError, match="it is not signed"):
+        edgemm.open(path, trust=edgemm.Trust(keys=public))
