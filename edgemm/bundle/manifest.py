@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgemm.assets import LIMIT_BYTES, TOTAL_LIMIT_BYTES, Asset, assets_of
 from edgemm.bundle.strict import dataclass_from_json, json_from_dataclass
 from edgemm.bundle.version import FORMAT, READS_FROM, READS_FROM_WITH_ASSETS, VERSION, WRITTEN_BY, may_have_unknown_keys
 from edgemm.errors import BundleError, UnknownNameError
@@ -14,6 +13,9 @@ from edgemm.host.named import Provider
 from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from edgemm.assets import Asset
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ class Manifest:
     @property
     def assets(self) -> tuple[Asset, ...]:
         """The files that its declarations carry."""
+        from edgemm.assets import assets_of  # most bundles carry none, and a cold start does without it
+
         kinds = (*self.inputs.values(), *(output.kind for output in self.outputs.values()))
         return tuple(asset for kind in kinds for asset in assets_of(kind))
 
@@ -182,6 +186,8 @@ class _Carried:
         self._found: dict[str, bytes] = {}
 
     def __call__(self, name: str) -> bytes:
+        from edgemm.assets import LIMIT_BYTES, TOTAL_LIMIT_BYTES
+
         if name not in self._found:
             if name not in self._listed:
                 raise BundleError(f"{self._where}: a declaration names '{name:.200}', which is not among its files")

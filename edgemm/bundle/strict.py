@@ -10,9 +10,8 @@ import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from edgemm.assets import Files
 from edgemm.errors import BundleError, EdgeMMError, SpecError, UnknownNameError
 from edgemm.host.declarations import INPUTS, OUTPUTS, declaration_from_table, table_from_declaration
 from edgemm.host.named import Provider, provider_of
@@ -20,6 +19,9 @@ from edgemm.inputs.kind import InputKind
 from edgemm.model.edge import Edge
 from edgemm.model.rules import Policy, Trigger
 from edgemm.outputs.kind import OutputKind
+
+if TYPE_CHECKING:
+    from edgemm.assets import Files
 
 T = TypeVar("T")
 _WRITTEN_AS_TEXT = (Edge, Trigger, Policy)

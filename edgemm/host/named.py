@@ -8,15 +8,14 @@ carries. Names only: what they mean is decided by what is installed here, never 
 from __future__ import annotations
 
 import os
-import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import is_dataclass
 from functools import lru_cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgemm.errors import MissingDependencyError, PluginError, UnknownNameError
-from edgemm.host.optional import is_installed, missing_message
 
 if TYPE_CHECKING:
     from edgemm.host.entries import Entry
@@ -64,7 +63,8 @@ def class_of_kind(role: str, name: str, provider: Provider | None = None) -> typ
     """
     reference = INDEX.get((role, name), "")
     if reference:
-        found: Any = pkgutil.resolve_name(reference)
+        module, _, attribute = reference.partition(":")
+        found: Any = getattr(import_module(module), attribute)
     elif provider is not None:
         found = _from_distribution(role, name, provider)
     else:
@@ -144,6 +144,10 @@ def resolve_entry(entry: Entry, reference: str, plugin: str, distribution: str) 
         MissingDependencyError: it needs a package that is not installed; the message says which extra brings it.
         PluginError: it could not be imported.
     """
+    import pkgutil  # a cold start with our own kinds does without these
+
+    from edgemm.host.optional import is_installed, missing_message
+
     who = f"'{entry.name}' (plugin '{plugin}')"
     for module in entry.requires:
         if not is_installed(module):
