@@ -1,12 +1,11 @@
 """What a bundle's manifest.json says. One frozen tree, read and written by `strict`; `version` says which ones are read at all."""
 
-from __future__ import annotations
-
+# No `annotations` from `__future__`: every start reads these types for the strict reader, and kept as text each would be compiled.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgemm.bundle.strict import dataclass_from_json, json_from_dataclass
+from edgemm.bundle.strict import json_from_record, record_from_json
 from edgemm.bundle.version import FORMAT, READS_FROM, READS_FROM_WITH_ASSETS, VERSION, WRITTEN_BY, may_have_unknown_keys
 from edgemm.errors import BundleError, UnknownNameError
 from edgemm.host.named import Provider
@@ -30,8 +29,7 @@ class FileRecord:
             raise BundleError(f"a file cannot have {self.bytes} bytes")
 
 
-@dataclass(frozen=True)
-class GraphRecord:
+class GraphRecord(NamedTuple):
     """The tensors of one exported graph, in the graph's order, and its size."""
 
     inputs: tuple[TensorSpec, ...]
@@ -75,8 +73,7 @@ class Variant:
         return Provider(*self.runner) if self.runner else None
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(NamedTuple):
     """A variant that is still to be compiled, on the device or where the compiler is installed, by `edgemm build`.
 
     Attributes:
@@ -138,7 +135,7 @@ class Manifest:
         return ModelGraph(self.name, self.inputs, self.nodes, self.outputs)
 
     @property
-    def assets(self) -> tuple[Asset, ...]:
+    def assets(self) -> "tuple[Asset, ...]":
         """The files that its declarations carry."""
         from edgemm.assets import assets_of  # most bundles carry none, and a cold start does without it
 
@@ -174,7 +171,7 @@ def manifest_from_json(value: Any, where: str, read: Callable[[str, FileRecord],
     """
     lenient = may_have_unknown_keys(value)
     files = None if read is None else _Carried(value.get("files"), where, read, lenient)
-    return dataclass_from_json(Manifest, value, where, ignore_unknown=lenient, files=files)
+    return record_from_json(Manifest, value, where, ignore_unknown=lenient, files=files)
 
 
 class _Carried:
@@ -192,7 +189,7 @@ class _Carried:
             if name not in self._listed:
                 raise BundleError(f"{self._where}: a declaration names '{name:.200}', which is not among its files")
             place = f"{self._where}.files.{name}"
-            record = dataclass_from_json(FileRecord, self._listed[name], place, ignore_unknown=self._lenient)
+            record = record_from_json(FileRecord, self._listed[name], place, ignore_unknown=self._lenient)
             together = record.bytes + sum(map(len, self._found.values()))
             if record.bytes > LIMIT_BYTES or together > TOTAL_LIMIT_BYTES:
                 raise BundleError(
@@ -206,4 +203,4 @@ def json_from_manifest(manifest: Manifest) -> Any:
     """The inverse, in the form of this EdgeMM, whichever one the manifest was read from."""
     reads_from = READS_FROM_WITH_ASSETS if manifest.assets else READS_FROM
     stamped = replace(manifest, format=FORMAT, version=VERSION, reads_from=reads_from, written_by=WRITTEN_BY)
-    return json_from_dataclass(stamped)
+    return json_from_record(stamped)

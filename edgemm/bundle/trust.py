@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from edgemm.errors import BundleError, UsageError
 
-_ID = re.compile(r"[0-9a-f]{12,64}")
+_ID = r"[0-9a-f]{12,64}"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Trust:
         if self.id is None:
             return
         object.__setattr__(self, "id", self.id.strip().lower())
-        if not _ID.fullmatch(self.id):
+        if not re.fullmatch(_ID, self.id):
             raise UsageError(
                 f"an expected id is 12 to 64 hexadecimal digits, got '{self.id}'; 'edgemm verify BUNDLE' prints a bundle's"
             )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgemm.host.plugin_host import Registered
 
 _HOOKS = {"input": "edgemm_inputs", "output": "edgemm_outputs", "runner": "edgemm_runners"}
-_DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._\-]{0,98}[A-Za-z0-9])?")
+_DISTRIBUTION = r"[A-Za-z0-9](?:[A-Za-z0-9._\-]{0,98}[A-Za-z0-9])?"
 _GONE = "the installed '{}' does not {} it any more; install the version that the bundle was made with"
 INDEX = {
     ("input", "audio"): "edgemm_plugins.inputs.audio:Audio",
@@ -102,9 +102,8 @@ def entries_of(role: str, provider: Provider, needing: str) -> list[Any]:
 
     from edgemm.host.entries import HOOK_API, Entry
 
-    if not _DISTRIBUTION.fullmatch(
-        provider.distribution
-    ):  # nothing that a file says is looked up, or told people to install, unseen
+    # nothing that a file says is looked up, or told people to install, unseen
+    if not re.fullmatch(_DISTRIBUTION, provider.distribution):
         raise PluginError(f"{needing} need {provider.distribution!r:.80}, which is no name of a distribution")
     allowed = plugins_of_environment()
     if allowed is not None and provider.plugin not in allowed:
