@@ -3,6 +3,7 @@
 # No `annotations` from `__future__`: every start reads these types for the strict reader, and kept as text each would be compiled.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgemm.bundle.strict import json_from_record, record_from_json
@@ -129,7 +130,7 @@ class Manifest:
             if missing:
                 raise BundleError(f"manifest.json: variant '{key}' lacks graph '{missing[0]}'")
 
-    @property
+    @cached_property
     def model(self) -> ModelGraph:
         """The nodes and edges."""
         return ModelGraph(self.name, self.inputs, self.nodes, self.outputs)
