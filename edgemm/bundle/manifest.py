@@ -38,8 +38,7 @@ class GraphRecord(NamedTuple):
     parameters: int = 0
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """All graphs compiled for one target.
 
     Attributes:
@@ -59,14 +58,10 @@ class Variant:
     backend_version: str
     precision: str
     files: Mapping[str, str]
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = {}
     compute_capability: int = 0
-    build: Mapping[str, Any] = field(default_factory=dict)
+    build: Mapping[str, Any] = {}
     runner: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if len(self.runner) not in (0, 2):
-            raise BundleError(f"runner is a distribution and a plugin, got {list(self.runner)!r:.80}")
 
     @property
     def brought_by(self) -> Provider | None:
@@ -123,6 +118,10 @@ class Manifest:
 
     def __post_init__(self) -> None:
         for key, variant in self.variants.items():
+            if len(variant.runner) not in (0, 2):
+                raise BundleError(
+                    f"manifest.json: variant '{key}': runner is a distribution and a plugin, got {list(variant.runner)!r:.80}"
+                )
             for path in (*variant.files.values(), *variant.sources.values()):
                 if path not in self.files:
                     raise BundleError(f"manifest.json: variant '{key}' names '{path}', which is not among its files")

@@ -81,7 +81,9 @@ def json_from_record(value: Any) -> Any:
         return {**table_from_declaration(value), **({"from": list(provider)} if provider else {})}
     if isinstance(value, _WRITTEN_AS_TEXT):
         return str(value)
-    if _is_record(type(value)):
+    if _is_record(type(value)) and not isinstance(
+        value, Provider
+    ):  # who brings something is a pair: [distribution, plugin]
         return {name: json_from_record(getattr(value, name)) for name in _fields(type(value))}  # type: ignore[arg-type]
     if isinstance(value, Mapping):
         return {key: json_from_record(item) for key, item in value.items()}
