@@ -1,9 +1,7 @@
 """What a tensor at a graph's edge looks like. Knows nothing of any framework but numpy's dtype names."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+# No `annotations` from `__future__`: every start reads these types for the strict reader, and kept as text each would be compiled.
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgemm.errors import InputError
 
@@ -14,8 +12,7 @@ DTYPES = ("bool", "uint8", "int8", "int32", "int64", "float16", "float32")
 BATCH = "batch"
 
 
-@dataclass(frozen=True)
-class TensorSpec:
+class TensorSpec(NamedTuple):
     """Name, dtype and shape of one tensor.
 
     Attributes:
@@ -39,7 +36,7 @@ class TensorSpec:
             raise InputError(f"tensor '{self.name}' {self} has dynamic axes beside the batch")
         return tuple(int(size) for size in sizes)
 
-    def check(self, array: np.ndarray) -> None:
+    def check(self, array: "np.ndarray") -> None:
         """Raise `InputError` unless `array` has this dtype and shape."""
         if array.dtype != self.dtype or not self.accepts_shape(array.shape):
             raise InputError(f"tensor '{self.name}': expected {self}, got {array.dtype} {list(array.shape)}")

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from edgemm.bundle.manifest import FileRecord, manifest_from_json
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import BundleError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MANIFEST, DIGEST, SIGNATURES = "manifest.json", "manifest.sha256", "manifest.sig"
 SIGNATURES_LIMIT_BYTES = 4096
@@ -32,20 +37,27 @@ class Bundle:
     """
 
     def __init__(self, path: str | Path, trust: Trust = UNTRUSTED) -> None:
-        self.path = Path(path)
+        self._path = os.fspath(path)
         self.trust = trust
-        self._read_member = _reader(self.path)
+        self._read_member = _reader(self._path)
         text = self._read_member(MANIFEST, _MANIFEST_LIMIT_BYTES)
         self.id = hashlib.sha256(text).hexdigest()
         recorded = self._read_member(DIGEST, 1024).decode("ascii", "replace").split()
         if recorded[:1] != [self.id]:
-            raise BundleError(f"{self.path}: {MANIFEST} does not match {DIGEST}: one of them was changed; {_ADVICE}")
+            raise BundleError(f"{self._path}: {MANIFEST} does not match {DIGEST}: one of them was changed; {_ADVICE}")
         trust.check(self)
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise BundleError(f"{self.path}: {MANIFEST} is not JSON: {error}; {_ADVICE}") from None
+            raise BundleError(f"{self._path}: {MANIFEST} is not JSON: {error}; {_ADVICE}") from None
         self.manifest = manifest_from_json(value, MANIFEST, self._verified)
+
+    @cached_property
+    def path(self) -> Path:
+        """Where it is."""
+        from pathlib import Path  # a cold start does without it
+
+        return Path(self._path)
 
     def read(self, name: str) -> bytes:
         """The verified content of one file.
@@ -55,18 +67,18 @@ class Bundle:
         """
         record = self.manifest.files.get(name)
         if record is None:
-            raise BundleError(f"{self.path}: '{name}' is not among the bundle's files")
+            raise BundleError(f"{self._path}: '{name}' is not among the bundle's files")
         return self._verified(name, record)
 
     def _verified(self, name: str, record: FileRecord) -> bytes:
         content = self._read_member(name, record.bytes)
         if len(content) != record.bytes:
             raise BundleError(
-                f"{self.path}: '{name}' has {len(content)} bytes, the manifest says {record.bytes}: it was truncated or changed; {_ADVICE}"
+                f"{self._path}: '{name}' has {len(content)} bytes, the manifest says {record.bytes}: it was truncated or changed; {_ADVICE}"
             )
         if hashlib.sha256(content).hexdigest() != record.sha256:
             raise BundleError(
-                f"{self.path}: the content of '{name}' does not match its SHA-256: it was changed; {_ADVICE}"
+                f"{self._path}: the content of '{name}' does not match its SHA-256: it was changed; {_ADVICE}"
             )
         return content
 
@@ -86,42 +98,40 @@ class Bundle:
 
 def is_bundle(path: str | Path) -> bool:
     """Whether a path looks like a bundle: a folder with a manifest, or a zip."""
-    path = Path(path)
-    if not path.is_file():
-        return (path / MANIFEST).is_file()
+    if not os.path.isfile(path):
+        return os.path.isfile(os.path.join(path, MANIFEST))
     import zipfile
 
     return zipfile.is_zipfile(path)
 
 
-def _reader(path: Path) -> Callable[[str, int], bytes]:
-    if path.is_dir():
+def _reader(path: str) -> Callable[[str, int], bytes]:
+    if os.path.isdir(path):
         return lambda name, limit: _from_folder(path, name, limit)
-    if path.is_file():
+    if os.path.isfile(path):
         return lambda name, limit: _from_zip(path, name, limit)
     from edgemm.uris import redact
 
-    shown = redact(str(path))
+    shown = redact(path)
     raise UsageError(f"there is no bundle at '{shown}'; make one with: edgemm export CHECKPOINT --out {shown}")
 
 
-def _from_folder(folder: Path, name: str, limit: int) -> bytes:
-    target = folder.joinpath(*_safe_parts(folder, name))
-    for part in (target, *target.parents):
-        if part == folder:
-            break
-        if part.is_symlink():
+def _from_folder(folder: str, name: str, limit: int) -> bytes:
+    target = folder
+    for part in _safe_parts(folder, name):
+        target = os.path.join(target, part)
+        if os.path.islink(target):
             raise BundleError(f"{folder}: '{name}' is or lies behind a link, which a bundle may not have")
     try:
-        if not target.is_file():
+        if not os.path.isfile(target):
             raise BundleError(f"{folder}: cannot read '{name}': it is missing, or not a plain file; {_ADVICE}")
-        with target.open("rb") as file:
-            return file.read(min(limit, target.stat().st_size) + 1)
+        with open(target, "rb") as file:
+            return file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
     except OSError as error:
         raise BundleError(f"{folder}: cannot read '{name}': {error.strerror}; {_ADVICE}") from None
 
 
-def _from_zip(path: Path, name: str, limit: int) -> bytes:
+def _from_zip(path: str, name: str, limit: int) -> bytes:
     import zipfile  # a folder's cold start does without it
     import zlib
 
@@ -141,8 +151,8 @@ def _from_zip(path: Path, name: str, limit: int) -> bytes:
         raise BundleError(f"{path}: not a readable bundle: {error}; {_ADVICE}") from None
 
 
-def _safe_parts(path: Path, name: str) -> tuple[str, ...]:
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or "\\" in name or ":" in name or any(part in ("..", ".") for part in parts):
+def _safe_parts(path: str, name: str) -> list[str]:
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if not parts or name.startswith("/") or "\\" in name or ":" in name or ".." in parts:
         raise BundleError(f"{path}: '{name}' is not a path inside the bundle")
     return parts

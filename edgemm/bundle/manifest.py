@@ -1,19 +1,21 @@
 """What a bundle's manifest.json says. One frozen tree, read and written by `strict`; `version` says which ones are read at all."""
 
-from __future__ import annotations
-
+# No `annotations` from `__future__`: every start reads these types for the strict reader, and kept as text each would be compiled.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgemm.assets import LIMIT_BYTES, TOTAL_LIMIT_BYTES, Asset, assets_of
-from edgemm.bundle.strict import dataclass_from_json, json_from_dataclass
+from edgemm.bundle.strict import json_from_record, record_from_json
 from edgemm.bundle.version import FORMAT, READS_FROM, READS_FROM_WITH_ASSETS, VERSION, WRITTEN_BY, may_have_unknown_keys
 from edgemm.errors import BundleError, UnknownNameError
 from edgemm.host.named import Provider
 from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from edgemm.assets import Asset
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,7 @@ class FileRecord:
             raise BundleError(f"a file cannot have {self.bytes} bytes")
 
 
-@dataclass(frozen=True)
-class GraphRecord:
+class GraphRecord(NamedTuple):
     """The tensors of one exported graph, in the graph's order, and its size."""
 
     inputs: tuple[TensorSpec, ...]
@@ -37,8 +38,7 @@ class GraphRecord:
     parameters: int = 0
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """All graphs compiled for one target.
 
     Attributes:
@@ -58,14 +58,10 @@ class Variant:
     backend_version: str
     precision: str
     files: Mapping[str, str]
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = {}
     compute_capability: int = 0
-    build: Mapping[str, Any] = field(default_factory=dict)
+    build: Mapping[str, Any] = {}
     runner: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if len(self.runner) not in (0, 2):
-            raise BundleError(f"runner is a distribution and a plugin, got {list(self.runner)!r:.80}")
 
     @property
     def brought_by(self) -> Provider | None:
@@ -73,8 +69,7 @@ class Variant:
         return Provider(*self.runner) if self.runner else None
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(NamedTuple):
     """A variant that is still to be compiled, on the device or where the compiler is installed, by `edgemm build`.
 
     Attributes:
@@ -123,6 +118,10 @@ class Manifest:
 
     def __post_init__(self) -> None:
         for key, variant in self.variants.items():
+            if len(variant.runner) not in (0, 2):
+                raise BundleError(
+                    f"manifest.json: variant '{key}': runner is a distribution and a plugin, got {list(variant.runner)!r:.80}"
+                )
             for path in (*variant.files.values(), *variant.sources.values()):
                 if path not in self.files:
                     raise BundleError(f"manifest.json: variant '{key}' names '{path}', which is not among its files")
@@ -130,14 +129,16 @@ class Manifest:
             if missing:
                 raise BundleError(f"manifest.json: variant '{key}' lacks graph '{missing[0]}'")
 
-    @property
+    @cached_property
     def model(self) -> ModelGraph:
         """The nodes and edges."""
         return ModelGraph(self.name, self.inputs, self.nodes, self.outputs)
 
     @property
-    def assets(self) -> tuple[Asset, ...]:
+    def assets(self) -> "tuple[Asset, ...]":
         """The files that its declarations carry."""
+        from edgemm.assets import assets_of  # most bundles carry none, and a cold start does without it
+
         kinds = (*self.inputs.values(), *(output.kind for output in self.outputs.values()))
         return tuple(asset for kind in kinds for asset in assets_of(kind))
 
@@ -170,7 +171,7 @@ def manifest_from_json(value: Any, where: str, read: Callable[[str, FileRecord],
     """
     lenient = may_have_unknown_keys(value)
     files = None if read is None else _Carried(value.get("files"), where, read, lenient)
-    return dataclass_from_json(Manifest, value, where, ignore_unknown=lenient, files=files)
+    return record_from_json(Manifest, value, where, ignore_unknown=lenient, files=files)
 
 
 class _Carried:
@@ -182,11 +183,13 @@ class _Carried:
         self._found: dict[str, bytes] = {}
 
     def __call__(self, name: str) -> bytes:
+        from edgemm.assets import LIMIT_BYTES, TOTAL_LIMIT_BYTES
+
         if name not in self._found:
             if name not in self._listed:
                 raise BundleError(f"{self._where}: a declaration names '{name:.200}', which is not among its files")
             place = f"{self._where}.files.{name}"
-            record = dataclass_from_json(FileRecord, self._listed[name], place, ignore_unknown=self._lenient)
+            record = record_from_json(FileRecord, self._listed[name], place, ignore_unknown=self._lenient)
             together = record.bytes + sum(map(len, self._found.values()))
             if record.bytes > LIMIT_BYTES or together > TOTAL_LIMIT_BYTES:
                 raise BundleError(
@@ -200,4 +203,4 @@ def json_from_manifest(manifest: Manifest) -> Any:
     """The inverse, in the form of this EdgeMM, whichever one the manifest was read from."""
     reads_from = READS_FROM_WITH_ASSETS if manifest.assets else READS_FROM
     stamped = replace(manifest, format=FORMAT, version=VERSION, reads_from=reads_from, written_by=WRITTEN_BY)
-    return json_from_dataclass(stamped)
+    return json_from_record(stamped)

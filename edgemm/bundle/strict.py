@@ -1,4 +1,4 @@
-"""JSON to frozen dataclasses and back, strictly: an unknown key, a missing key or another type is an error that names its path.
+"""JSON to records (frozen dataclasses and named tuples) and back, strictly: an unknown key, a missing key or another type is an error that names its path.
 
 One definition of the manifest serves reading and writing, and opening a bundle needs no validation library.
 """
@@ -10,9 +10,8 @@ import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from edgemm.assets import Files
 from edgemm.errors import BundleError, EdgeMMError, SpecError, UnknownNameError
 from edgemm.host.declarations import INPUTS, OUTPUTS, declaration_from_table, table_from_declaration
 from edgemm.host.named import Provider, provider_of
@@ -20,6 +19,9 @@ from edgemm.inputs.kind import InputKind
 from edgemm.model.edge import Edge
 from edgemm.model.rules import Policy, Trigger
 from edgemm.outputs.kind import OutputKind
+
+if TYPE_CHECKING:
+    from edgemm.assets import Files
 
 T = TypeVar("T")
 _WRITTEN_AS_TEXT = (Edge, Trigger, Policy)
@@ -33,13 +35,13 @@ class _Reading(NamedTuple):
     files: Files | None
 
 
-def dataclass_from_json(
+def record_from_json(
     kind: type[T], value: Any, where: str, *, ignore_unknown: bool = False, files: Files | None = None
 ) -> T:
-    """Read `value` as the dataclass `kind`.
+    """Read `value` as the record `kind`.
 
     Args:
-        kind: a dataclass whose fields have the types that `value` must have.
+        kind: a dataclass or NamedTuple whose fields have the types that `value` must have.
         value: parsed JSON.
         where: what messages begin with.
         ignore_unknown: overlook keys that are not known, at any depth, instead of refusing them.
@@ -48,22 +50,21 @@ def dataclass_from_json(
     Raises:
         BundleError: naming the path within the file of what does not fit.
     """
-    return _read_dataclass(kind, value, where, _Reading(ignore_unknown, files))
+    return _read_record(kind, value, where, _Reading(ignore_unknown, files))
 
 
-def _read_dataclass(kind: type[T], value: Any, where: str, how: _Reading) -> T:
+def _read_record(kind: type[T], value: Any, where: str, how: _Reading) -> T:
     if not isinstance(value, dict):
         raise BundleError(f"{where}: expected an object, got {_name(value)}")
-    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(value) - set(known))
+    known = _fields(kind)  # type: ignore[arg-type]
+    unknown = sorted(value.keys() - known.keys())
     if unknown and not how.lenient:
         raise BundleError(f"{where}: unknown key '{unknown[0]}'; was it written by a newer EdgeMM?")
-    hints = _hints(kind)  # type: ignore[arg-type]
     arguments = {}
-    for name, item in known.items():
+    for name, (hint, required) in known.items():
         if name in value:
-            arguments[name] = _read(hints[name], value[name], f"{where}.{name}", how)
-        elif item.default is MISSING and item.default_factory is MISSING:
+            arguments[name] = _read(hint, value[name], f"{where}.{name}", how)
+        elif required:
             raise BundleError(f"{where}: '{name}' is missing")
     try:
         return kind(**arguments)
@@ -73,25 +74,38 @@ def _read_dataclass(kind: type[T], value: Any, where: str, how: _Reading) -> T:
         raise BundleError(f"{where}: {error}") from None
 
 
-def json_from_dataclass(value: Any) -> Any:
-    """The inverse of `dataclass_from_json`."""
+def json_from_record(value: Any) -> Any:
+    """The inverse of `record_from_json`."""
     if isinstance(value, (InputKind, OutputKind)):
         provider = provider_of(INPUTS if isinstance(value, InputKind) else OUTPUTS, value.kind)
         return {**table_from_declaration(value), **({"from": list(provider)} if provider else {})}
     if isinstance(value, _WRITTEN_AS_TEXT):
         return str(value)
-    if is_dataclass(value):
-        return {item.name: json_from_dataclass(getattr(value, item.name)) for item in fields(value)}
+    if _is_record(type(value)) and not isinstance(
+        value, Provider
+    ):  # who brings something is a pair: [distribution, plugin]
+        return {name: json_from_record(getattr(value, name)) for name in _fields(type(value))}  # type: ignore[arg-type]
     if isinstance(value, Mapping):
-        return {key: json_from_dataclass(item) for key, item in value.items()}
+        return {key: json_from_record(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [json_from_dataclass(item) for item in value]
+        return [json_from_record(item) for item in value]
     return value
 
 
+def _is_record(kind: Any) -> bool:
+    return is_dataclass(kind) or hasattr(kind, "_fields")
+
+
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+def _fields(kind: Any) -> dict[str, tuple[Any, bool]]:
+    """Field of a record -> its type, and whether it must be given."""
+    hints = typing.get_type_hints(kind)
+    if is_dataclass(kind):
+        return {
+            item.name: (hints[item.name], item.default is MISSING and item.default_factory is MISSING)
+            for item in fields(kind)
+        }
+    return {name: (hints[name], name not in kind._field_defaults) for name in kind._fields}
 
 
 def _read(hint: Any, value: Any, where: str, how: _Reading) -> Any:
@@ -117,8 +131,8 @@ def _read(hint: Any, value: Any, where: str, how: _Reading) -> Any:
         if not isinstance(value, dict):
             raise BundleError(f"{where}: expected an object, got {_name(value)}")
         return {key: _read(item, part, f"{where}.{key}", how) for key, part in value.items()}
-    if isinstance(hint, type) and is_dataclass(hint):
-        return _read_dataclass(hint, value, where, how)
+    if isinstance(hint, type) and _is_record(hint):
+        return _read_record(hint, value, where, how)
     if hint is float and type(value) is int:
         return float(value)
     raise BundleError(f"{where}: expected {hint.__name__}, got {_name(value)}")

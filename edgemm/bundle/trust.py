@@ -6,18 +6,20 @@ loaded, and keeps it for what loads later. Whatever else comes to be asked of a 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemm.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgemm.bundle.files import Bundle
 
-_ID = re.compile(r"[0-9a-f]{12,64}")
+_ID = r"[0-9a-f]{12,64}"
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,15 @@ class Trust:
 
     def __post_init__(self) -> None:
         if self.keys is not None:
-            object.__setattr__(self, "keys", (self.keys,) if isinstance(self.keys, (str, Path)) else tuple(self.keys))
+            object.__setattr__(
+                self, "keys", (self.keys,) if isinstance(self.keys, (str, os.PathLike)) else tuple(self.keys)
+            )
             if not self.keys:  # an empty list of keys, read from somewhere, must not mean that anybody will do
                 raise UsageError("keys: expected at least one public key; None admits every maker's bundles")
         if self.id is None:
             return
         object.__setattr__(self, "id", self.id.strip().lower())
-        if not _ID.fullmatch(self.id):
+        if not re.fullmatch(_ID, self.id):
             raise UsageError(
                 f"an expected id is 12 to 64 hexadecimal digits, got '{self.id}'; 'edgemm verify BUNDLE' prints a bundle's"
             )

@@ -31,10 +31,11 @@ def why_unrounded() -> str:
 
 
 def _with_float16_kept(content: bytes) -> bytes:
-    """The graph with an Identity behind every FP16 value, which makes ONNX Runtime round there, and overflow.
+    """The graph with two Identities behind every FP16 value, which makes ONNX Runtime round there, and overflow.
 
     It runs nearly every FP16 node of a CPU in FP32, between casts that it adds, and takes out casts that meet, also when it is told to optimise
-    nothing. Without this an FP16 graph would be judged by what it computes in FP32.
+    nothing. Without this an FP16 graph would be judged by what it computes in FP32. One Identity is not enough: an FP16 node whose neighbours all
+    run in FP32 is taken along (ONNX Runtime's InsertCastTransformer), two of them are not.
     """
     import onnx
 
@@ -47,7 +48,8 @@ def _with_float16_kept(content: bytes) -> bytes:
         for index, name in enumerate(node.output):
             if name in halves:
                 node.output[index] = f"{name}/unrounded"
-                nodes.append(onnx.helper.make_node("Identity", [node.output[index]], [name]))
+                nodes.append(onnx.helper.make_node("Identity", [f"{name}/unrounded"], [f"{name}/rounded"]))
+                nodes.append(onnx.helper.make_node("Identity", [f"{name}/rounded"], [name]))
     kept = onnx.ModelProto()
     kept.CopyFrom(model)
     del kept.graph.node[:]

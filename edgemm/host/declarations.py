@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from edgemm.assets import Asset, Files
 from edgemm.errors import SpecError
 from edgemm.host.named import Provider, class_of_kind
+
+if TYPE_CHECKING:
+    from edgemm.assets import Asset, Files
 
 T = TypeVar("T")
 INPUTS, OUTPUTS = "input", "output"
@@ -77,6 +78,8 @@ def declaration_of_class(
 
 def table_from_declaration(declaration: Any) -> dict[str, Any]:
     """The inverse, ready for JSON and TOML."""
+    from edgemm.assets import Asset
+
     table = {"kind": declaration.kind}
     for item in fields(declaration):
         value = getattr(declaration, item.name)
@@ -97,6 +100,10 @@ def _assets(made: Any, given: Mapping[str, Any], files: Files | None) -> dict[st
             raise SpecError(
                 f"{key}: there is no folder to look for the file '{name}' in; give the model.toml as a file", (key,)
             )
+        from pathlib import PurePath  # most kinds have no files, and a cold start does without these
+
+        from edgemm.assets import Asset
+
         try:
             found[key] = Asset(PurePath(name).name, files(name))
         except SpecError as error:

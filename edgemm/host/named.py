@@ -8,22 +8,21 @@ carries. Names only: what they mean is decided by what is installed here, never 
 from __future__ import annotations
 
 import os
-import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import is_dataclass
 from functools import lru_cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgemm.errors import MissingDependencyError, PluginError, UnknownNameError
-from edgemm.host.optional import is_installed, missing_message
 
 if TYPE_CHECKING:
     from edgemm.host.entries import Entry
     from edgemm.host.plugin_host import Registered
 
 _HOOKS = {"input": "edgemm_inputs", "output": "edgemm_outputs", "runner": "edgemm_runners"}
-_DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._\-]{0,98}[A-Za-z0-9])?")
+_DISTRIBUTION = r"[A-Za-z0-9](?:[A-Za-z0-9._\-]{0,98}[A-Za-z0-9])?"
 _GONE = "the installed '{}' does not {} it any more; install the version that the bundle was made with"
 INDEX = {
     ("input", "audio"): "edgemm_plugins.inputs.audio:Audio",
@@ -64,7 +63,8 @@ def class_of_kind(role: str, name: str, provider: Provider | None = None) -> typ
     """
     reference = INDEX.get((role, name), "")
     if reference:
-        found: Any = pkgutil.resolve_name(reference)
+        module, _, attribute = reference.partition(":")
+        found: Any = getattr(import_module(module), attribute)
     elif provider is not None:
         found = _from_distribution(role, name, provider)
     else:
@@ -102,9 +102,8 @@ def entries_of(role: str, provider: Provider, needing: str) -> list[Any]:
 
     from edgemm.host.entries import HOOK_API, Entry
 
-    if not _DISTRIBUTION.fullmatch(
-        provider.distribution
-    ):  # nothing that a file says is looked up, or told people to install, unseen
+    # nothing that a file says is looked up, or told people to install, unseen
+    if not re.fullmatch(_DISTRIBUTION, provider.distribution):
         raise PluginError(f"{needing} need {provider.distribution!r:.80}, which is no name of a distribution")
     allowed = plugins_of_environment()
     if allowed is not None and provider.plugin not in allowed:
@@ -144,6 +143,10 @@ def resolve_entry(entry: Entry, reference: str, plugin: str, distribution: str) 
         MissingDependencyError: it needs a package that is not installed; the message says which extra brings it.
         PluginError: it could not be imported.
     """
+    import pkgutil  # a cold start with our own kinds does without these
+
+    from edgemm.host.optional import is_installed, missing_message
+
     who = f"'{entry.name}' (plugin '{plugin}')"
     for module in entry.requires:
         if not is_installed(module):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edgemm.errors import SpecError
 
@@ -29,8 +29,7 @@ _EDGE = re.compile(
 _LIMIT = 4096
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """The newest values of an edge.
 
     Attributes:
@@ -38,12 +37,11 @@ class Window:
         ms: none older than this, nor than its source is valid for; 0 for any age. What has become too old is as what never came, for good.
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # in place of a tuple's method
     ms: float = 0.0
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(NamedTuple):
     """What a node reads.
 
     Attributes:

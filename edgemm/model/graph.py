@@ -6,10 +6,10 @@ The easy profile `[inputs] [encoders] [fusion] [heads]` and a wrapped nn.Module 
 through state. It knows nothing of files, sessions or torch.
 """
 
-from __future__ import annotations
-
+# No `annotations` from `__future__`: every start reads these types for the strict reader, and kept as text each would be compiled.
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from edgemm.errors import SpecError, UnknownNameError
 from edgemm.inputs.kind import InputKind
@@ -20,8 +20,7 @@ from edgemm.outputs.kind import OutputKind
 ROLES = ("encoder", "fusion", "head", "node")
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """One use of a graph in a model.
 
     Attributes:
@@ -52,7 +51,7 @@ class Node:
     members: tuple[str, ...] = ()
     presence: str = ""
     age: str = ""
-    state: Mapping[str, str] = field(default_factory=dict)
+    state: Mapping[str, str] = {}
     usable: str = ""
     hold: bool = False
     stale_after_ms: float = 1000.0
@@ -74,8 +73,7 @@ class Node:
         return (*self.reads, *(name for name in (self.presence, self.age) if name), *self.state.values())
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """One answer of the model, and how to read it.
 
     Attributes:
@@ -87,7 +85,7 @@ class Output:
     reads: Mapping[str, Edge]
 
     @classmethod
-    def of(cls, edge: str | Edge, kind: OutputKind) -> Output:
+    def of(cls, edge: str | Edge, kind: OutputKind) -> "Output":
         """An output of one tensor."""
         return cls(kind, {kind.tensors[0]: edge if isinstance(edge, Edge) else Edge.parse(edge, "output")})
 

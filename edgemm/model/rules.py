@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any, ClassVar, Protocol
 
@@ -53,8 +52,23 @@ class Cell(Protocol):
 Due = Callable[[Sequence[Cell], Sequence[int]], bool]
 
 
-@dataclass(frozen=True)
-class Trigger:
+class _Rule:
+    """Compared as data: the same class with the same numbers is the same rule.
+
+    Rules are plain classes because every start of a program defines them all, and a `dataclass` compiles five methods for each.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+
+class Trigger(_Rule):
     """When a node runs: by default whenever something has arrived.
 
     Attributes:
@@ -93,12 +107,13 @@ class Trigger:
 ARRIVAL = Trigger()
 
 
-@dataclass(frozen=True)
 class Hop(Trigger):
     """After every so many arrivals; that there was nothing to arrive counts as one, so that the pace stays."""
 
     name: ClassVar[str] = "hop"
-    count: int
+
+    def __init__(self, count: int) -> None:
+        self.count = count
 
     @classmethod
     def _of(cls, arguments: list[str], where: str, text: str) -> Trigger:
@@ -115,7 +130,6 @@ class Hop(Trigger):
         return f"hop({self.count})"
 
 
-@dataclass(frozen=True)
 class Change(Trigger):
     """When what arrived differs; what comes again unchanged only starts its age anew.
 
@@ -130,12 +144,13 @@ class Change(Trigger):
         return cell.changes != mark
 
 
-@dataclass(frozen=True)
 class Tick(Trigger):
     """At a rate: at whole periods of the stream's clock."""
 
     name: ClassVar[str] = "tick"
-    hz: float
+
+    def __init__(self, hz: float) -> None:
+        self.hz = hz
 
     @classmethod
     def _of(cls, arguments: list[str], where: str, text: str) -> Trigger:
@@ -153,7 +168,6 @@ class Tick(Trigger):
         return f"tick({self.hz:g})"
 
 
-@dataclass(frozen=True)
 class Until(Trigger):
     """A loop: started by news, then run a step at a time until an output says stop.
 
@@ -164,9 +178,11 @@ class Until(Trigger):
     """
 
     name: ClassVar[str] = "until"
-    stop: str
-    limit: int = 0
-    on_news: str = RESTART
+
+    def __init__(self, stop: str, limit: int = 0, on_news: str = RESTART) -> None:
+        self.stop = stop
+        self.limit = limit
+        self.on_news = on_news
 
     @classmethod
     def _of(cls, arguments: list[str], where: str, text: str) -> Trigger:
@@ -187,8 +203,7 @@ class Until(Trigger):
         return f"until({', '.join([self.stop, *more, *([self.on_news] if self.on_news != RESTART else [])])})"
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(_Rule):
     """Which values a node with several edges reads together: by default the newest of each, on any news."""
 
     name: ClassVar[str] = "latest"
@@ -220,7 +235,6 @@ class Policy:
 LATEST = Policy()
 
 
-@dataclass(frozen=True)
 class Barrier(Policy):
     """Waits until every edge has news."""
 
@@ -231,7 +245,6 @@ class Barrier(Policy):
         return _BoundBarrier()
 
 
-@dataclass(frozen=True)
 class Reference(Policy):
     """Runs when one edge has news; what was captured further from it than the tolerance counts as absent.
 
@@ -240,8 +253,10 @@ class Reference(Policy):
     """
 
     name: ClassVar[str] = "reference"
-    edge: str
-    tolerance_ms: float
+
+    def __init__(self, edge: str, tolerance_ms: float) -> None:
+        self.edge = edge
+        self.tolerance_ms = tolerance_ms
 
     @classmethod
     def _of(cls, arguments: list[str], where: str, text: str) -> Policy:

@@ -96,7 +96,7 @@ def _with_state(graph: ModelGraph, states: Mapping[str, Sequence[TensorSpec]]) -
     nodes = []
     for node in graph.nodes:
         following = {f"{spec.name}_next": spec.name for spec in states.get(node.graph, ())}
-        nodes.append(replace(node, outputs=(*node.outputs, *following), state=following) if following else node)
+        nodes.append(node._replace(outputs=(*node.outputs, *following), state=following) if following else node)
     return replace(graph, nodes=tuple(nodes))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -93,7 +93,7 @@ def wrap(
     examples = whole.call_once()
     made = split_network(whole, parts) if parts else _unsplit(whole)
     last = _last_node(whole, made, examples)
-    last = replace(last, trigger=Trigger.parse(trigger), policy=Policy.parse(policy))
+    last = last._replace(trigger=Trigger.parse(trigger), policy=Policy.parse(policy))
     answers = {key: tensor for key, tensor in examples.items() if key in last.outputs and key not in last.state}
     read = _outputs(last, answers, labels, outputs)
     graph = ModelGraph(name or type(net).__name__.lower(), dict(inputs), (*made.nodes, last), read)
@@ -127,7 +127,7 @@ def _last_node(whole: Whole, made: Split, examples: Mapping[str, Tensor]) -> Nod
     presence, age = ("presence" in whole.extra, "age_ms" in whole.extra)
     if not (presence or age):
         return node
-    return replace(node, members=node.sources, presence="presence" if presence else "", age="age_ms" if age else "")
+    return node._replace(members=node.sources, presence="presence" if presence else "", age="age_ms" if age else "")
 
 
 def _outputs(

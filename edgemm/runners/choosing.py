@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.manifest import Variant
@@ -30,8 +29,7 @@ _ONNX = "onnxruntime"
 _KNOWN_NATIVE = {"engine"}
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """A variant to try.
 
     Attributes:
@@ -45,8 +43,7 @@ class Choice:
     last: bool = True
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     """An entry of a runner, and what imports the "module:attribute" strings in it."""
 
     entry: RunnerEntry

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from time import monotonic_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,8 @@ from edgemm.runners.providers import CPU
 from edgemm.runtime.single_pass import SinglePass, by_key, specs_by_key
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from edgemm.host.interfaces import Runner

@@ -8,8 +8,7 @@ have age 0, and a loop makes one step per pass.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -37,8 +36,7 @@ class BatchRunner(Protocol):
         ...
 
 
-@dataclass
-class Past:
+class Past(NamedTuple):
     """The newest values of an edge, oldest first, for each row of the batch: what an edge with a window reads.
 
     Attributes:
@@ -63,7 +61,6 @@ class Past:
         return Past(values, mask)
 
 
-@dataclass
 class Memory:
     """What one pass leaves to the next: for each row of the batch what a stream remembers.
 
@@ -72,8 +69,9 @@ class Memory:
         windows: (edge without its window, the window's count) -> its newest values.
     """
 
-    state: dict[str, Arrays] = field(default_factory=dict)
-    windows: dict[tuple[Edge, int], Past] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.state: dict[str, Arrays] = {}
+        self.windows: dict[tuple[Edge, int], Past] = {}
 
 
 class SinglePass:
@@ -189,7 +187,7 @@ class SinglePass:
         """The last part of an edge's past: values, mask or ages; a row whose source says nothing now adds nothing."""
         assert edge.window is not None
         count = edge.window.count
-        key = replace(edge, window=None, part=VALUE), count
+        key = edge._replace(window=None, part=VALUE), count
         past = self._windows.get(key)  # several edges may read the same window: it takes a value once per pass
         if past is None:
             before = None if self._memory is None else self._memory.windows.get(key)

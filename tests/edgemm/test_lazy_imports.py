@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
@@ -14,11 +13,16 @@ ENGINES = ("tensorrt", "tensorrt_rtx", "cuda")
 CORE = ("numpy", "onnxruntime", "pydantic")
 
 
-def imported(code: str, *words: str) -> set[str]:
-    """Top-level modules that `code`, given `words`, leaves in a fresh interpreter."""
-    tail = "\nimport sys, json; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+def modules(code: str, *words: str) -> set[str]:
+    """Modules that `code`, given `words`, leaves in a fresh interpreter."""
+    tail = "\nimport sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code + tail, *words], capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def imported(code: str, *words: str) -> set[str]:
+    """The same, the top-level ones alone."""
+    return {name.partition(".")[0] for name in modules(code, *words)}
 
 
 def test_import_edgemm_loads_nothing_heavy():
@@ -69,6 +73,54 @@ with edgemm.open(sys.argv[1]) as model:
 
 def test_opening_loads_the_kinds_that_the_bundle_names_and_scans_nothing(three_inputs):
     assert "pluggy" not in imported(OPEN, str(three_inputs()))
+
+
+ASK = """
+import sys
+import edgemm
+
+with edgemm.open(sys.argv[1]) as model:
+    assert list(model.infer(text="\\x08").outputs) == ["answer"]
+"""
+
+
+@pytest.fixture
+def asked(three_inputs):
+    """What opening a folder and asking it once loads, beside what numpy and ONNX Runtime bring."""
+    return modules(ASK, str(three_inputs())) - modules("import numpy, onnxruntime")
+
+
+def test_asking_once_loads_no_more_than_the_rooms_that_it_goes_through(asked):
+    rooms = {name.split(".")[1] for name in asked if name.startswith("edgemm.")}
+    reads = {"bundle", "host", "inputs", "model", "outputs", "runners", "runtime"}
+    assert rooms == reads | {"errors", "tensors", "version"}
+    assert {name for name in asked if name.startswith("edgemm.host.")} == {
+        "edgemm.host.declarations", "edgemm.host.named", "edgemm.host.marker"
+    }  # fmt: skip
+    assert {name for name in asked if name.startswith("edgemm.runtime.")} == {
+        "edgemm.runtime.feeds", "edgemm.runtime.model", "edgemm.runtime.single_pass"
+    }  # fmt: skip
+
+
+def test_asking_once_loads_the_kinds_that_the_bundle_names_and_no_others(asked):
+    assert {name for name in asked if name.startswith("edgemm_plugins.") and name.count(".") == 2} == {
+        "edgemm_plugins.inputs.image", "edgemm_plugins.inputs.audio", "edgemm_plugins.inputs.text", "edgemm_plugins.outputs.array"
+    }  # fmt: skip
+
+
+def test_asking_a_folder_once_loads_nothing_slow_of_the_standard_library(asked):
+    slow = {
+        "pathlib",
+        "pkgutil",
+        "zipfile",
+        "tempfile",
+        "subprocess",
+        "logging",
+        "importlib.metadata",
+        "concurrent",
+        "urllib",
+    }
+    assert asked & slow == set()
 
 
 USE = """

@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper
 
 import edgemm
+from edgemm import assets
 from edgemm.assets import Asset
-from edgemm.bundle import manifest as manifest_module
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.manifest import GraphRecord, Manifest, Variant
 from edgemm.bundle.writer import BundleWriter
@@ -179,15 +179,15 @@ def test_what_names_no_file_is_refused(bundle, value):
 
 def test_what_is_too_large_is_not_read(bundle, monkeypatch):
     path = bundle()
-    monkeypatch.setattr(manifest_module, "LIMIT_BYTES", 8)
+    monkeypatch.setattr(assets, "LIMIT_BYTES", 8)
     with pytest.raises(BundleError, match="has 9 bytes; what declarations carry may have 8 each"):
         edgemm.open(path)
 
 
 def test_what_is_too_large_together_is_not_read(bundle, monkeypatch):
     path = bundle(y=Asset("words.txt", b"other"))
-    monkeypatch.setattr(manifest_module, "TOTAL_LIMIT_BYTES", 13)
+    monkeypatch.setattr(assets, "TOTAL_LIMIT_BYTES", 13)
     with pytest.raises(BundleError, match=r"may have \d+ each and 13 together"):
         edgemm.open(path)
-    monkeypatch.setattr(manifest_module, "TOTAL_LIMIT_BYTES", 14)
+    monkeypatch.setattr(assets, "TOTAL_LIMIT_BYTES", 14)
     edgemm.open(path).close()

@@ -93,6 +93,15 @@ def test_what_is_not_there_says_how_to_make_it(tmp_path):
         (lambda m: m.update(format="zip"), "format is 'zip'"),
         (lambda m: m.update(colour="red"), "unknown key 'colour'"),
         (lambda m: m.pop("nodes"), "'nodes' is missing"),
+        (
+            lambda m: m["graphs"]["image"]["inputs"][0].update(colour="red"),
+            r"manifest\.json\.graphs\.image\.inputs\[0\]: unknown key 'colour'",
+        ),
+        (
+            lambda m: m["graphs"]["image"]["inputs"][0].pop("shape"),
+            r"manifest\.json\.graphs\.image\.inputs\[0\]: 'shape' is missing",
+        ),
+        (lambda m: m["files"]["graphs/image/model.onnx"].update(bytes=-1), "a file cannot have -1 bytes"),
         (lambda m: m.update(name=3), r"manifest\.json\.name: expected str"),
         (lambda m: m["inputs"]["image"].update(height="tall"), "height must be a whole number"),
         (lambda m: m["nodes"][0].update(trigger="until(eos)"), "unknown output that stops node"),

@@ -147,7 +147,7 @@ def test_a_variant_with_one_native_file_is_native(boxes, install):
     install(native=False)
     variant = Bundle(boxes()).manifest.variants[KEY]
     assert not is_native(variant)
-    assert is_native(replace(variant, files={**variant.files, "more": "variants/x/more.so"}))
+    assert is_native(variant._replace(files={**variant.files, "more": "variants/x/more.so"}))
 
 
 @pytest.mark.parametrize("variant", ["auto", KEY])
@@ -169,6 +169,6 @@ def test_onnx_on_the_cpu_is_data(one_node):
 @pytest.mark.parametrize("runner", [("nobody-dist", "boxes"), ("edgemm", "a plugin of old"), ("edgemm", "inputs")])
 def test_a_runner_that_is_not_where_the_bundle_says_is_looked_for_everywhere(boxes, install, runner):
     asked = install(native=False)
-    variant = replace(Bundle(boxes()).manifest.variants[KEY], runner=runner)
+    variant = Bundle(boxes()).manifest.variants[KEY]._replace(runner=runner)
     assert not is_native(variant)
     assert asked

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,7 +149,7 @@ def test_a_stream_that_cannot_run_yet_runs_with_nobody_and_says_nothing(counting
 def test_a_loop_runs_alone_where_others_of_its_graph_run_together(counting, gain):
     def nodes(made):
         node, _ = made.counter("other", "input.b")
-        return {"other": (replace(node, graph="loop", trigger=ARRIVAL), None)}
+        return {"other": (node._replace(graph="loop", trigger=ARRIVAL), None)}
 
     gain(TOGETHER)
     model = counting(last=2, nodes=nodes, outputs={"other": "other.said"})

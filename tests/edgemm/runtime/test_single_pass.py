@@ -31,12 +31,8 @@ def steady(draw, **options):
 
 def without(model, **changes):
     """The same model with something taken from every node."""
-    nodes = tuple(_changed(node, changes) for node in model.graph.nodes)
+    nodes = tuple(node._replace(**changes) for node in model.graph.nodes)
     return Model(ModelGraph("same", model.graph.inputs, nodes, model.graph.outputs), model.faults)
-
-
-def _changed(node, changes):
-    return Node(**{**{name: getattr(node, name) for name in node.__dataclass_fields__}, **changes})
 
 
 def without_absence_of_absence(model):
@@ -47,7 +43,7 @@ def without_absence_of_absence(model):
     nodes = model.graph.nodes
     read = {source for node in nodes for source in node.sources}
     far = {source for node in nodes for source, window in node.windows if window or node.name in read}
-    changed = tuple(_changed(node, {"usable": "" if node.name in far else node.usable}) for node in nodes)
+    changed = tuple(node._replace(usable="" if node.name in far else node.usable) for node in nodes)
     return Model(ModelGraph("same", model.graph.inputs, changed, model.graph.outputs), model.faults)
 
 

@@ -152,7 +152,8 @@ def test_auto_takes_an_engine_of_this_gpu_and_says_so(machine, bundle):
 def test_auto_takes_the_exact_version_first(machine, bundle, tmp_path):
     opened = Bundle(bundle, TRUSTED)
     fp16, fp32 = (engine_key(bundle, precision) for precision in ("fp16", "fp32"))
-    opened.manifest.variants[fp16].__dict__["backend_version"] = "1.6.0"
+    variants = opened.manifest.variants
+    variants[fp16] = variants[fp16]._replace(backend_version="1.6.0")
     with Model(opened) as model:
         assert model.variant == fp32
 
