@@ -6,10 +6,11 @@ which it does not do by itself. Export and `verify` judge by the same.
 
 from __future__ import annotations
 
-from edgemm.host.optional import is_installed, missing_message
+from edgemm.host.optional import is_installed, missing_message, require
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 
 ON_CPU = "onnxruntime"
+_WHY = "judging FP16 by values that are rounded to FP16"
 
 
 def runner_for(content: bytes, graph: str, backend: str) -> OnnxRuntimeRunner:
@@ -23,11 +24,7 @@ def runner_for(content: bytes, graph: str, backend: str) -> OnnxRuntimeRunner:
 
 def why_unrounded() -> str:
     """Why FP16 graphs would be judged by what they compute in FP32; "" where they are not."""
-    return (
-        ""
-        if is_installed("onnx")
-        else missing_message("judging FP16 by values that are rounded to FP16", "onnx", "export")
-    )
+    return "" if is_installed("onnx") else missing_message(_WHY, "onnx", "export")
 
 
 def _with_float16_kept(content: bytes) -> bytes:
@@ -37,8 +34,7 @@ def _with_float16_kept(content: bytes) -> bytes:
     nothing. Without this an FP16 graph would be judged by what it computes in FP32. One Identity is not enough: an FP16 node whose neighbours all
     run in FP32 is taken along (ONNX Runtime's InsertCastTransformer), two of them are not.
     """
-    import onnx
-
+    onnx = require("onnx", "export", _WHY)
     model = onnx.load_from_string(content)
     values = onnx.shape_inference.infer_shapes(model).graph
     halves = {v.name for v in values.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16}
