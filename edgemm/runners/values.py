@@ -198,6 +198,11 @@ def is_finite(array: np.ndarray) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
+def all_finite(values: Iterable[Value]) -> bool:
+    """Whether none of them holds NaN or infinity; what lies on a device is copied down."""
+    return all(is_finite(value.array) for value in values)
+
+
 def bind(runner: Any, batch: int = 1) -> Bound:
     """A runner's own way of being bound, or the plain one where it has none."""
     own = getattr(runner, "bind", None)

@@ -174,6 +174,13 @@ class Buffers:
         self.shown, self.spare = self.spare, self.shown
         return self.shown
 
+    def restore_state(self) -> None:
+        """A state that is NaN is that from before the last run again, or zeros where that was NaN too: it would be so for ever."""
+        if _any_nan(self._now.values()):
+            self.advance()
+            if _any_nan(self._now.values()):
+                _clear(self._now.values())
+
     def restart(self, seen: Iterable[Value]) -> None:
         """State begins at zero, in a buffer that nobody sees: what was said last stays as it is until the first step."""
         if any(value is state for value in seen for state in self._now.values()):
@@ -219,6 +226,11 @@ def _read_of(graph: ModelGraph, node: Node) -> frozenset[int]:
     readers: list[Node | Output] = [*graph.nodes, *graph.outputs.values()]
     read = {edge.output for one in readers for edge in one.reads.values() if edge.owner == node.name}
     return frozenset(place for place, output in enumerate(node.outputs) if output in read)
+
+
+def _any_nan(values: Iterable[Value]) -> bool:
+    """Infinity may be meant: a search for the nearest starts there."""
+    return any(bool(np.isnan(value.array).any()) for value in values)
 
 
 def _clear(values: Iterable[Value]) -> None:

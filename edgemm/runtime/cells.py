@@ -33,12 +33,13 @@ class Cell:
         repeats: how many of these said again what was there.
         reason: why it is not usable.
         watchers: called with the capture time after each arrival; windows listen here.
-        made_of: whether what it was computed from may still be used at a time; None for what was not computed.
+        maker: the step that fills it; None for an input.
+        made_of: whether what it was computed from may still be used at a time; None where that cannot change without its being computed anew.
         tells_of: the input whose state results tell from it, where they do.
     """
 
     __slots__ = (
-        "captured_ns", "made_of", "reason", "repeats", "reported", "stale_after_ns", "tells_of", "valid_for_ns", "values", "version",
+        "captured_ns", "made_of", "maker", "reason", "repeats", "reported", "stale_after_ns", "tells_of", "valid_for_ns", "values", "version",
         "watchers",
     )  # fmt: skip
 
@@ -52,6 +53,7 @@ class Cell:
         self.stale_after_ns = int(stale_after_ms * NS_PER_MS)
         self.valid_for_ns = int(valid_for_ms * NS_PER_MS)
         self.watchers: tuple[Callable[[int], None], ...] = ()
+        self.maker: Any = None
         self.made_of: Callable[[int], bool] | None = None
         self.tells_of: InputCell | None = None
 
@@ -63,7 +65,7 @@ class Cell:
     def age_ns(self, now_ns: int) -> int:
         """Age of what may be used at `now_ns`, or `NEVER`. What was captured after `now_ns` is of age 0."""
         captured_ns = self.captured_ns
-        if captured_ns == NEVER:
+        if captured_ns == NEVER or (self.made_of is not None and not self.made_of(now_ns)):
             return NEVER
         age_ns = now_ns - captured_ns
         if age_ns <= 0:
@@ -71,10 +73,6 @@ class Cell:
         if self.valid_for_ns and age_ns > self.valid_for_ns:
             return NEVER
         return age_ns
-
-    def stands(self, now_ns: int) -> bool:
-        """Whether it may be used, and what it was computed from too."""
-        return self.age_ns(now_ns) != NEVER and (self.made_of is None or self.made_of(now_ns))
 
     def publish(self, captured_ns: int) -> None:
         """Say that something new is held."""

@@ -13,12 +13,13 @@ from edgemm.inputs.kind import Feed
 from edgemm.model.edge import Window
 from edgemm.model.graph import ModelGraph, Node
 from edgemm.model.rules import Until
-from edgemm.runners.values import Value, few_numbers, is_finite, is_sum_finite
+from edgemm.runners.values import Value, all_finite, few_numbers, is_finite, is_sum_finite
 from edgemm.runtime.binding import Binding, Sources
 from edgemm.runtime.cells import NEVER, Cell, InputCell, WindowCell
 from edgemm.runtime.feeds import all_usable, recognised, write_members
 
 FIRST_RETRY_NS, LAST_RETRY_NS = 100_000_000, 10_000_000_000
+NOT_FINITE = "not finite (NaN or infinity)"
 
 
 class NotFiniteError(EdgeMMError):
@@ -72,7 +73,10 @@ class Once:
         self.binding = Binding(node, graph, runner, sources)
         buffers = self._buffers = self.binding.buffers
         self.cell = Cell(buffers.shown, node.stale_after_ms, node.valid_for_ms)
-        self.cell.made_of = self.stands
+        # what was made of inputs alone is made anew whenever they change, and what is held stands by itself
+        if not node.hold and not all(isinstance(cell, InputCell) for cell in self.cells):
+            self.cell.made_of = self.stands
+        self.cell.maker = self
         self._usable = node.outputs.index(node.usable) if node.usable else -1
         self._numbers = few_numbers(buffers)
 
@@ -104,7 +108,7 @@ class Once:
                     return True
             return False
         for cell in self.cells:  # noqa: SIM110 - likewise
-            if not cell.stands(now_ns):
+            if cell.age_ns(now_ns) == NEVER:
                 return False
         return True
 
@@ -180,9 +184,23 @@ class Once:
         self.retry_ns = now_ns + min(LAST_RETRY_NS, FIRST_RETRY_NS << min(self.failures - 1, 16))
         self.skipped = True
         self.cell.withdraw(f"failed: {self.error}", news=True)
+        if isinstance(error, NotFiniteError):
+            self.clear_of_nan()
         for cell in self.cells:
             if isinstance(cell, InputCell):
                 cell.own()  # it is tried again without news, whenever that is
+
+    def clear_of_nan(self) -> None:
+        """It computed NaN: what it read that is not finite is withdrawn, from where it came, and no state stays so for good.
+
+        Only what answers read is looked at in each run, so NaN is found late; but it is found in the same pass, when the state from before is still there.
+        """
+        self.binding.buffers.restore_state()
+        for cell in self.cells:
+            if cell.captured_ns != NEVER and not isinstance(cell, WindowCell) and not all_finite(cell.values):
+                cell.withdraw(NOT_FINITE, news=True)
+                if cell.maker is not None:
+                    cell.maker.clear_of_nan()
 
     def reset(self) -> None:
         """Forget outputs, state and failures: what comes from now on is news. What it reads is cleared before, if that is to be forgotten too."""
@@ -223,7 +241,7 @@ class Once:
             numbers = self._numbers.get(id(value)) if value.fixed else None
             if not (is_finite(value.array) if numbers is None else is_sum_finite(numbers)):
                 name = self.node.outputs[place]
-                raise NotFiniteError(f"output '{name}' of node '{self.node.name}' is not finite (NaN or infinity)")
+                raise NotFiniteError(f"output '{name}' of node '{self.node.name}' is {NOT_FINITE}")
 
 
 def make_windows(node: Node, cells: dict[tuple[str, Window | None], Cell]) -> None:

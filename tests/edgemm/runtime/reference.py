@@ -29,7 +29,7 @@ class Held:
         self.watched_by = []
 
     def age(self, now):
-        if self.at is None:
+        if self.at is None or (self.made_of is not None and not self.made_of(now)):
             return None
         age = max(0, now - self.at)
         return None if self.valid_for_ns and age > self.valid_for_ns else age
@@ -45,9 +45,6 @@ class Held:
         if news or self.at is not None:
             self.news, self.changes = self.news + 1, self.changes + 1
         self.at, self.why = None, why
-
-    def stands(self, now):
-        return self.age(now) is not None and (self.made_of is None or self.made_of(now))
 
 
 class Past(Held):
@@ -84,7 +81,7 @@ class Doing:
         self.node, self.held = node, Held(node.valid_for_ms, node.stale_after_ms)
         self.seen, self.ran = Counter(), False
         self.failures, self.retry, self.error = 0, None, ""
-        self.state = {name: np.zeros((1, 1), np.float32) for name in node.state.values()}
+        self.state = self.before = {name: np.zeros((1, 1), np.float32) for name in node.state.values()}
         self.running, self.steps, self.turn, self.feeds, self.captured = False, 0, 0, None, None
 
 
@@ -189,7 +186,10 @@ class ReferenceLive:
             if gone.intersection(node.sources):
                 gone.add(node.name)
                 self.doing[node.name] = Doing(node)
-                self.doing[node.name].held.made_of = lambda now, doing=self.doing[node.name]: self._stands(doing, now)
+                if not node.hold:  # what is held stands by itself
+                    self.doing[node.name].held.made_of = lambda now, doing=self.doing[node.name]: self._stands(
+                        doing, now
+                    )
         self.cells = getattr(self, "cells", {})
         self.cells |= {(f"input.{name}", None): held for name, held in self.inputs.items()}
         self.cells |= {(name, None): doing.held for name, doing in self.doing.items()}
@@ -330,8 +330,10 @@ class ReferenceLive:
             doing.retry = now + min(10_000, 100 * 2 ** (doing.failures - 1)) * MS
             doing.ran = doing.running = False
             doing.held.lose(f"failed: {doing.error}", news=True)
+            if isinstance(error, NotFiniteError):
+                self._clear_of_nan(doing)
             return None
-        doing.failures, doing.retry, doing.error = 0, None, ""
+        doing.failures, doing.retry, doing.error, doing.before = 0, None, "", doing.state
         doing.state = {name: outputs[output] for output, name in node.state.items()}
         if not node.usable or outputs[node.usable].any():
             doing.held.take(made, captured)
@@ -340,6 +342,19 @@ class ReferenceLive:
         else:
             doing.held.lose("nothing recognised", news=True)
         return outputs
+
+    def _clear_of_nan(self, doing):
+        """What it read that is not finite is absent, from where it came; a state that is NaN is the one before, or zeros where that was too."""
+        for state in (doing.state, doing.before, {name: np.zeros_like(array) for name, array in doing.state.items()}):
+            if not any(np.isnan(array).any() for array in state.values()):
+                doing.state = state
+                break
+        for source, window in doing.node.windows:
+            held = self.cells[source, window]
+            if window is None and held.at is not None and not all(np.isfinite(v).all() for v in held.values):
+                held.lose("not finite (NaN or infinity)", news=True)
+                if source in self.doing:
+                    self._clear_of_nan(self.doing[source])
 
     def _said_again(self, source, at):
         """Who runs on change is not run again, but what it made of the first thing that it reads is as new as that."""
@@ -356,13 +371,13 @@ class ReferenceLive:
         if node.members:
             first = {source: self.cells[source, window] for source, window in reversed(node.windows)}
             return any(first[member].age(now) is not None for member in node.members)
-        return all(self.cells[key].stands(now) for key in node.windows)
+        return all(self.cells[key].age(now) is not None for key in node.windows)
 
     def _answer(self, now):
         outputs, partial = {}, []
         for name, output in self.graph.outputs.items():
             makers = [self.doing[source] for source in output.sources]
-            if all(doing.ran and doing.held.stands(now) for doing in makers):
+            if all(doing.ran and doing.held.age(now) is not None and self._stands(doing, now) for doing in makers):
                 outputs[name] = {
                     tensor: self.doing[edge.owner].held.values[self.graph.tensor_index(edge)][0].tolist()
                     for tensor, edge in output.reads.items()

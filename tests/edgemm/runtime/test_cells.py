@@ -564,3 +564,66 @@ def test_text_said_again_is_known_again():
     for ms, line in enumerate(["ab", "ab", "ba"]):
         stream.live.push("a", line, ms)
     assert len(stream.fed("read")) == 2
+
+
+EXPIRING = {"see": (same, {"x": "input.a"}, {"valid_for_ms": 100}), "mid": (same, {"x": "see.y"})}
+
+
+def test_what_was_made_of_something_that_has_expired_is_absent_to_who_reads_it():
+    mix = (
+        lambda t, u, p, g: t[0] * p[0] + u[0] * p[1] + 100 * g[0],
+        {"t": "mid.y", "u": "input.b"},
+        {"members": ("mid", "input.b"), "presence": "p", "age": "g"},
+    )
+    stream = Stream({**EXPIRING, "mix": mix})
+    stream.push("a", 5, 0)
+    assert stream.push("b", 1, 100) == {"answer": 5 + 1 + 100 * 100}
+    assert stream.push("b", 1, 101) == {"answer": 1}, "neither present nor of any age"
+    assert stream.tick(101) == {"answer": 1}
+
+
+def test_with_all_absent_however_far_there_is_no_answer():
+    fuse = (lambda t, p: t[0] * p[0], {"t": "mid.y"}, {"members": ("mid",), "presence": "p"})
+    stream = Stream({**EXPIRING, "mix": fuse})
+    stream.push("a", 5, 0)
+    assert stream.tick(100) == {"answer": 5}
+    assert stream.tick(101) == {}
+
+
+def test_a_node_does_not_run_on_what_was_made_of_something_that_has_expired():
+    stream = Stream({**EXPIRING, "say": (total, {"t": "mid.y", "u": "input.b"})})
+    stream.push("a", 5, 0)
+    assert stream.push("b", 1, 100) == {"answer": 6}
+    runs = len(stream.fed("say"))
+    assert stream.push("b", 1, 101) == {}
+    assert len(stream.fed("say")) == runs
+
+
+def test_what_is_held_stands_by_itself():
+    nodes = {
+        **EXPIRING,
+        "mid": (same, {"x": "see.y"}, {"hold": True, "valid_for_ms": 300}),
+        "say": (total, {"t": "mid.y", "u": "input.b"}),
+    }
+    stream = Stream(nodes)
+    stream.push("a", 5, 0)
+    assert stream.push("b", 1, 300) == {"answer": 6}
+    assert stream.push("b", 1, 301) == {}
+
+
+def test_a_window_is_empty_again_after_a_reset():
+    """Written a few times before, so that its next row is not the first."""
+    stream = Stream(
+        {
+            "say": (
+                lambda v, m: (v.ravel() * [100, 10, 1]).sum() + 0 * m.sum(),
+                {"v": "input.a[3, 1000]", "m": "input.a[3, 1000].mask"},
+            )
+        }
+    )
+    for ms in range(4):
+        stream.push("a", 7, ms)
+    stream.live.reset()
+    assert stream.push("a", 1, 2000) == {"answer": 1}
+    assert stream.push("a", 1, 2500) == {"answer": 11}
+    assert stream.push("a", 1, 3200) == {"answer": 11}, "the first is too old by now"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tiny
 
 import edgemm
 from edgemm.model.edge import edges
@@ -397,3 +398,33 @@ def test_a_failing_loop_holds_up_nobody(counting):
     live.push("a", value(1), 0)
     live.resume(0)
     assert said(live.push("b", value(4), 1 * MS), "fast") == 8
+
+
+def counts(x, c):
+    return 100 * x[0] + c[0] + 1, c[0] + 1, c[0] >= 5
+
+
+COUNTS = {"outputs": ("y", "c2", "stop"), "state": {"c2": "c"}, "trigger": "until(stop)"}
+
+
+def test_until_its_first_step_its_state_too_is_what_it_said_last():
+    stream = tiny.Stream({"say": (counts, {"x": "input.a"}, COUNTS)}, {"count": "say.c2"})
+    stream.push("a", 1, 0)
+    assert [tiny.said(stream.live.resume(ms * MS)) for ms in (1, 2)] == [{"count": 1}, {"count": 2}]
+    stream.push("a", 2, 3)
+    assert stream.tick(4) == {"count": 2}
+    assert tiny.said(stream.live.resume(5 * MS)) == {"count": 1}
+
+
+def test_a_loop_keeps_what_a_feed_only_lends_it_where_others_answer():
+    """Sound is lent as a view of a ring, which the next block overwrites; a loop reads it later."""
+    nodes = {
+        "loop": (lambda x, c: (x.sum(), c[0] + 1, c[0] >= 3), {"x": "input.a"}, COUNTS),
+        "say": (lambda x: x[0], {"x": "loop.y"}),
+    }
+    stream = tiny.Stream(nodes, inputs={"a": Audio(1000, window_ms=8, hop_ms=8)})
+    stream.live.push("a", np.ones(8, np.float32), 0)
+    stream.live.resume(MS)
+    stream.live.push("a", np.full(7, 7, np.float32), 8 * MS)
+    stream.live.resume(2 * MS)
+    assert [fed["x"] for fed in stream.fed("loop")] == [[1.0] * 8] * 2

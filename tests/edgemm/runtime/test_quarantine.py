@@ -180,3 +180,79 @@ def test_a_failing_node_holds_up_nobody():
     stream = Stream(nodes, {"see": "see.y", "hear": "hear.y"})
     stream.runners["see"].broken = True
     assert [stream.push("a", ms, ms) for ms in range(3)] == [{"hear": 0}, {"hear": 1}, {"hear": 2}]
+
+
+def adds_up(x, h):
+    return x[0] + h[0], True, x[0] + h[0]
+
+
+REMEMBERS = {"outputs": ("y", "valid", "h2"), "state": {"h2": "h"}, "usable": "valid"}
+
+
+def present(*names):
+    """Sums what is present and never looks at the rest."""
+
+    def fuse(p, **tokens):
+        return sum((tokens[name][0] if p[place] > 0 else 0.0) for place, name in enumerate(names))
+
+    return fuse
+
+
+def test_a_state_that_became_nan_is_the_one_from_before():
+    nodes = {
+        "see": (adds_up, {"x": "input.a"}, REMEMBERS),
+        "say": (present("t"), {"t": "see.y"}, {"members": ("see",), "presence": "p"}),
+    }
+    stream = Stream(nodes)
+    said = [stream.push("a", np.nan if count == 2 else 1, 1000 * count) for count in range(5)]
+    assert said == [{"answer": 1}, {"answer": 2}, {}, {"answer": 3}, {"answer": 4}]
+    assert stream.live.failing == {}
+
+
+def test_a_state_that_was_nan_before_too_begins_at_zero():
+    """The answer did not show it at once, so the state from before is no better."""
+
+    def counts(x, h):
+        return h[0] if x[0] == 2 else 0, h[0] + (np.nan if x[0] == 0 else 1)
+
+    stream = Stream({"say": (counts, {"x": "input.a"}, {"outputs": ("y", "h2"), "state": {"h2": "h"}})})
+    said = [stream.push("a", value, 1000 * count) for count, value in enumerate([1, 2, 0, 1, 2, 2, 2])]
+    assert said == [{"answer": number} for number in (0, 1, 0, 0)] + [{}, {"answer": 0}, {"answer": 1}]
+
+
+@pytest.mark.parametrize("through", ["see.y", "input.a"])
+def test_who_brought_nan_is_absent_and_the_others_are_heard(through):
+    nodes = {
+        "see": (same, {"x": "input.a"}),
+        "hear": (same, {"x": "input.b"}),
+        "say": (
+            lambda p, t, u: np.where(p[0] > 0, t[0], 0) + np.where(p[1] > 0, u[0], 0),
+            {"t": through, "u": "hear.y"},
+            {"members": (through.removesuffix(".y"), "hear"), "presence": "p"},
+        ),
+    }
+    stream = Stream(nodes)
+    stream.push("b", 1, 0)
+    assert stream.push("a", np.nan, 10) == {}
+    assert stream.push("b", 2, 200) == {"answer": 2}
+    assert stream.push("a", 5, 300) == {"answer": 7}
+
+
+def test_nan_is_followed_to_where_it_came_from():
+    nodes = {
+        "see": (same, {"x": "input.a"}),
+        "mid": (same, {"x": "see.y"}),
+        "hear": (same, {"x": "input.b"}),
+        "say": (
+            lambda p, t, u: np.where(p[0] > 0, t[0], 0) + u[0],
+            {"t": "mid.y", "u": "hear.y"},
+            {"members": ("mid", "hear"), "presence": "p"},
+        ),
+    }
+    stream = Stream(nodes)
+    stream.push("b", 1, 0)
+    stream.push("a", np.nan, 10)
+    assert [stream.live.steps[name].cell.reason for name in ("see", "mid", "hear")] == [
+        "not finite (NaN or infinity)"
+    ] * 2 + [""]
+    assert stream.live.inputs["a"].reason == "not finite (NaN or infinity)"
