@@ -91,7 +91,7 @@ class Cell:
         if news or self.captured_ns != NEVER:
             self.captured_ns = NEVER
             self.version += 1
-            self.reason = reason
+        self.reason = reason
 
     def refresh(self, captured_ns: int) -> None:
         """What is held was captured again, unchanged: its age starts anew."""

@@ -1,9 +1,9 @@
-"""Who is present, how old, and what a graph is fed where something is missing: defined here, once.
+"""Who is present, how old, and what a graph is fed where something is missing: the rules, and what is shared of them.
 
-Streams, single passes, calibration, parity, evaluation and profiles all ask these functions, so that a rule about presence is written in one
-place. They know ages and names, not arrays of a device nor threads.
+Streams, single passes, calibration, parity, evaluation and profiles ask these functions. Streams add time (`Cell.age_ns`: what expires, and what was
+made of something that has) and policies (`Once.prepare`); tests/edgemm/runtime/reference.py says all of it once more, plainly, and is run beside them.
 
-    A source is usable while it was captured and has not expired.
+    A source is usable while it was captured, has not expired, and what it was made of is usable too. What a node holds stands by itself.
     A node that takes presence runs with any member usable; its answer is of now, and columns say who stood behind it.
     Any other node runs only when everything that it reads is usable; its answer is as old as the first thing that it reads.
     What is missing has presence 0 and age 0, and a graph that takes presence must not look at it: it is fed as zeros where it never came,

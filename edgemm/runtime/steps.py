@@ -197,7 +197,9 @@ class Once:
         """
         self.binding.buffers.restore_state()
         for cell in self.cells:
-            if cell.captured_ns != NEVER and not isinstance(cell, WindowCell) and not all_finite(cell.values):
+            # what a feed only lends may be overwritten by now, and a window loses what is old by itself
+            lent = isinstance(cell, WindowCell) or (isinstance(cell, InputCell) and cell.feed.borrowed)
+            if cell.captured_ns != NEVER and not lent and not all_finite(cell.values):
                 cell.withdraw(NOT_FINITE, news=True)
                 if cell.maker is not None:
                     cell.maker.clear_of_nan()

@@ -11,5 +11,6 @@ settings.register_profile("quick", derandomize=True, max_examples=100, **_COMMON
 settings.register_profile(
     "thorough", max_examples=int(os.environ.get("EDGEMM_EXAMPLES", "20000")), print_blob=True, **_COMMON
 )
+settings.register_profile("found", max_examples=4000, phases=[Phase.generate], **_COMMON)
 settings.register_profile("mutants", derandomize=True, max_examples=15, phases=[Phase.generate], **_COMMON)
 settings.load_profile(os.environ.get("EDGEMM_SCRIPTS", "quick"))

@@ -351,7 +351,14 @@ class ReferenceLive:
                 break
         for source, window in doing.node.windows:
             held = self.cells[source, window]
-            if window is None and held.at is not None and not all(np.isfinite(v).all() for v in held.values):
+            name = source.removeprefix("input.")
+            lent = name != source and self.graph.inputs[name].open_feed().borrowed
+            if (
+                window is None
+                and not lent
+                and held.at is not None
+                and not all(np.isfinite(v).all() for v in held.values)
+            ):
                 held.lose("not finite (NaN or infinity)", news=True)
                 if source in self.doing:
                     self._clear_of_nan(self.doing[source])

@@ -627,3 +627,36 @@ def test_a_window_is_empty_again_after_a_reset():
     assert stream.push("a", 1, 2000) == {"answer": 1}
     assert stream.push("a", 1, 2500) == {"answer": 11}
     assert stream.push("a", 1, 3200) == {"answer": 11}, "the first is too old by now"
+
+
+def test_what_never_ran_says_that_what_it_reads_is_absent():
+    """Not that nothing came: something did, too far from its reference."""
+    near = (total, {"x": "input.b", "z": "input.a"}, {"policy": "reference(input.a, 0)"})
+    stream = Stream({"see": near, "say": (same, {"x": "input.c"})})
+    stream.push("b", 1, 5)
+    stream.push("a", 1, 100)
+    assert stream.push("c", 1, 101) == {"answer": 1}
+    assert stream.state("b", 101).reason == "what it reads is absent"
+
+
+def test_what_is_said_again_is_as_new_as_that_to_who_reads_it_itself():
+    nodes = {
+        "see": (same, {"x": "input.a"}, {"trigger": "change"}),
+        "mix": (
+            lambda x, z, g: g[0] + 0 * (x[0] + z[0]),
+            {"x": "input.a", "z": "input.b"},
+            {"members": ("input.a", "input.b"), "age": "g"},
+        ),
+    }
+    stream = Stream(nodes)
+    stream.push("a", 1, 0)
+    stream.push("b", 1, 0)
+    stream.push("a", 1, 100)
+    assert stream.push("b", 2, 150) == {"answer": 50}
+
+
+def test_of_a_window_all_that_are_too_old_are_gone_and_only_they():
+    stream = Stream({"say": (lambda v: (v.ravel() * [100, 10, 1]).sum(), {"v": "input.a[3, 100]"})})
+    for ms in (0, 10, 105):
+        stream.push("a", 7, ms)
+    assert stream.tick(120) == {"answer": 7}

@@ -188,3 +188,31 @@ def test_a_loop_that_was_reset_waits_for_news(name):
     assert stream.live.running == ()
     assert stream.tick(5) == {}
     assert stream.live.running == ()
+
+
+def test_after_a_reset_nobody_speaks_before_it_could_answer():
+    stream = Stream({"say": (total, {"x": "input.a", "z": "input.b"})})
+    stream.push("a", 1, 0)
+    assert stream.push("b", 1, 1) == {"answer": 2}
+    stream.live.reset()
+    assert stream.push("a", 1, 2) is None
+
+
+def test_after_a_reset_what_is_missing_is_fed_as_zeros():
+    mix = (
+        total,
+        {"x": "input.a", "z": "input.b", "v": "input.a[2]"},
+        {"members": ("input.a", "input.b"), "presence": "p"},
+    )
+    stream = Stream({"mix": mix})
+    stream.push("a", 7, 0)
+    stream.live.reset()
+    stream.push("b", 1, 1)
+    assert stream.fed("mix")[-1] == {"x": [0], "z": [1], "v": [0, 0], "p": [0, 1]}
+
+
+def test_after_a_reset_a_window_is_as_absent_as_what_it_is_of():
+    stream = Stream({"say": (total, {"v": "input.a[2]"})})
+    assert stream.push("a", 1, 0) == {"answer": 1}
+    stream.live.reset()
+    assert stream.tick(1) == {}
