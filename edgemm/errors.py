@@ -77,6 +77,13 @@ class InputError(EdgeMMError):
     exit_code = 2
 
 
+NOT_FINITE = "not finite (NaN or infinity)"
+
+
+class NotFiniteError(EdgeMMError):
+    """A node computed NaN or infinity where the model answers; a stream quarantines it, a single question fails."""
+
+
 class CheckpointError(EdgeMMError):
     """A checkpoint does not fit its specification, or cannot be read."""
 

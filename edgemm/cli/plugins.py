@@ -35,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List entries, then failures."""
+    from edgemm.machine.profiles import profiles
+
     host = PluginHost(strict=False).discover()
+    profiles(host)  # files, not objects: one that cannot be read is a failure too
     kinds = [ENTRY_KINDS[arguments.kind]] if arguments.kind else ENTRY_KINDS.values()
     entries = [record for kind in kinds for record in _records(host, kind)]
     if arguments.json:

@@ -191,7 +191,7 @@ class PluginHost:
             try:
                 answer = implementation.function(*(arguments[name] for name in implementation.argnames))
             except (Exception, SystemExit) as error:
-                self._fail_once(implementation.plugin_name, hook, error)
+                self.record_failure(implementation.plugin_name, hook, error)
                 continue
             if answer is not None:
                 return answer
@@ -222,12 +222,12 @@ class PluginHost:
             try:
                 entries: Sequence[Entry] = list(implementation.function() or ())
             except (Exception, SystemExit) as error:
-                self._fail_once(name, hook.name, error)
+                self.record_failure(name, hook.name, error)
                 continue
             for entry in entries:
                 problem = _problem(entry, kind, collected)
                 if problem:
-                    self._fail_once(name, hook.name, problem)
+                    self.record_failure(name, hook.name, problem)
                 else:
                     collected[entry.name] = Registered(entry, kind.name, name, distribution)
         return collected
@@ -237,7 +237,12 @@ class PluginHost:
             if not caller.has_spec():
                 self._fail(name, distribution, "registration", f"there is no hook '{caller.name}' in this EdgeMM")
 
-    def _fail_once(self, plugin: str, stage: str, error: BaseException | str) -> None:
+    def record_failure(self, plugin: str, stage: str, error: BaseException | str) -> None:
+        """Note what is wrong with something that a plugin brings, once; with `strict` it is raised.
+
+        Raises:
+            PluginError: with `strict`.
+        """
         text = error if isinstance(error, str) else describe_error(error)
         failure = Failure(plugin, self.plugins.get(plugin, "unknown"), stage, text)
         if failure not in self.failures:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from edgemm.errors import ExportError, PluginError
+from edgemm.errors import ExportError, PluginError, UnknownNameError
 from edgemm.host.entries import DeviceEntry
 from edgemm.model.precision import PRECISIONS
 
@@ -85,10 +85,14 @@ def profile_from_table(table: Mapping[str, Any], where: str) -> DeviceProfile:
     if unknown:
         raise PluginError(f"{where}: unknown key '{unknown[0]}'; a device profile has: {', '.join(sorted(known))}")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    try:
-        profile = DeviceProfile(**values)
-    except TypeError as error:
-        raise PluginError(f"{where}: {error}") from None
+    missing = [
+        item.name
+        for item in fields(DeviceProfile)
+        if item.default is item.default_factory is MISSING and item.name not in table
+    ]
+    if missing:
+        raise PluginError(f"{where}: '{missing[0]}' is missing; a device profile has: {', '.join(sorted(known))}")
+    profile = DeviceProfile(**values)
     if not profile.precisions:
         raise PluginError(f"{where}: a device takes at least one precision; known: {', '.join(PRECISIONS)}")
     for key, named, allowed in (
@@ -102,13 +106,24 @@ def profile_from_table(table: Mapping[str, Any], where: str) -> DeviceProfile:
 
 
 def profiles(host: PluginHost) -> dict[str, DeviceProfile]:
-    """Every registered device profile, by name."""
+    """Every registered device profile, by name; one that cannot be read is recorded in the host's failures, and the others are there."""
     found = {}
     for name, registered in host.entries(DeviceEntry).items():
-        package, _, path = registered.entry.factory.partition(":")
-        text = files(package).joinpath(path).read_text(encoding="utf-8")
-        found[name] = profile_from_table(tomllib.loads(text), f"{package}/{path}")
+        try:
+            found[name] = _profile(registered.entry)
+        except PluginError as error:
+            host.record_failure(registered.plugin, f"device '{name}'", error)
     return found
+
+
+def _profile(entry: DeviceEntry) -> DeviceProfile:
+    package, _, path = entry.factory.partition(":")
+    where = f"{package}/{path}"
+    try:
+        table = tomllib.loads(files(package).joinpath(path).read_text(encoding="utf-8"))
+    except (OSError, ImportError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PluginError(f"{where}: cannot be read: {error}") from None
+    return profile_from_table(table, where)
 
 
 def find_device(host: PluginHost, name: str) -> DeviceProfile:
@@ -116,11 +131,13 @@ def find_device(host: PluginHost, name: str) -> DeviceProfile:
 
     Raises:
         UnknownNameError: lists the known devices and suggests the nearest.
+        PluginError: it is registered, and its profile cannot be read.
     """
-    from edgemm.errors import UnknownNameError
-
     known = profiles(host)
     for profile in known.values():
         if name == profile.name or name in profile.aliases:
             return profile
+    registered = host.entries(DeviceEntry).get(name)
+    if registered is not None:
+        _profile(registered.entry)  # says what is wrong with it
     raise UnknownNameError("device", name, known, "see 'edgemm devices'")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.trust import UNTRUSTED, Trust
-from edgemm.errors import BundleError, EdgeMMError, InputError, UnknownNameError, UsageError
+from edgemm.errors import NOT_FINITE, BundleError, EdgeMMError, InputError, NotFiniteError, UnknownNameError, UsageError
 from edgemm.model.edge import INPUT
 from edgemm.outputs.results import ABSENT, LIVE, InputState, Result, Timings
 from edgemm.runners.choosing import REFERENCE, choices, load_runners
 from edgemm.runners.providers import CPU
+from edgemm.runners.values import is_finite
 from edgemm.runtime.single_pass import SinglePass, by_key, specs_by_key
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Model:
         Raises:
             UnknownNameError: the model has no such input.
             InputError: a value does not fit, or nothing was given.
+            NotFiniteError: an answer is NaN or infinite.
         """
         self._known(inputs)
         converted = {name: self._converted(name, raw) for name, raw in inputs.items() if raw is not None}
@@ -121,6 +123,9 @@ class Model:
             for name, arrays in done.outputs().items()
             if all(usable[source] for source in self.graph.outputs[name].sources)  # nothing recognised is no prediction
         }
+        for name, arrays in tensors.items():
+            if not all(map(is_finite, arrays.values())):
+                raise NotFiniteError(f"output '{name}' of '{self.name}' is {NOT_FINITE}")
         return Result(tensors, self.kinds, usable, self._states, timings, 0)
 
     def run(self, tensors: Mapping[str, np.ndarray], age_ms: Mapping[str, float] | None = None) -> SinglePass:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgemm.errors import EdgeMMError
+from edgemm.errors import NOT_FINITE, NotFiniteError
 from edgemm.inputs.kind import Feed
 from edgemm.model.edge import Window
 from edgemm.model.graph import ModelGraph, Node
@@ -19,11 +19,6 @@ from edgemm.runtime.cells import NEVER, Cell, InputCell, WindowCell
 from edgemm.runtime.feeds import all_usable, recognised, write_members
 
 FIRST_RETRY_NS, LAST_RETRY_NS = 100_000_000, 10_000_000_000
-NOT_FINITE = "not finite (NaN or infinity)"
-
-
-class NotFiniteError(EdgeMMError):
-    """A node computed NaN or infinity where the model answers."""
 
 
 class Once:

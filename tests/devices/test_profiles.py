@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+import sys
 from importlib.resources import files
 
 import pytest
 
 import edgemm_devices
-from edgemm.errors import ExportError, UnknownNameError
+from edgemm.errors import ExportError, PluginError, UnknownNameError
 from edgemm.host.entries import DeviceEntry
 from edgemm.host.plugin_host import PluginHost
 from edgemm.machine.profiles import find_device, profiles
@@ -87,3 +90,50 @@ def test_turing_refuses_fp32_products_with_the_reason(host: PluginHost, precisio
 def test_the_cpu_refuses_fp16_with_the_reason(host: PluginHost) -> None:
     with pytest.raises(ExportError, match="compute in FP32"):
         find_device(host, "cpu").check_precision("fp16")
+
+
+@pytest.fixture
+def with_a_profile(tmp_path, monkeypatch):
+    """A host whose own devices are all right, and a plugin's `board` that is what a test writes."""
+
+    def make(text: str, strict: bool = False) -> PluginHost:
+        package = tmp_path / "boards"
+        package.mkdir()
+        (package / "__init__.py").write_text(
+            "import edgemm\n\n@edgemm.hookimpl\ndef edgemm_devices():\n    yield edgemm.DeviceEntry('board', 'boards:board.toml')\n"
+        )
+        (package / "board.toml").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "boards", raising=False)
+        host = PluginHost(only=(), strict=strict)
+        host.register(edgemm_devices, "devices")
+        host.register(importlib.import_module("boards"), "boards")
+        return host
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("title = 'Board'", r"boards/board.toml: 'name' is missing; a device profile has: .*precisions"),
+        ("title = ", r"boards/board.toml: cannot be read: "),
+        ("name = 'board'\ntitle = 'B'\nbackend = 'xyz'\nprecisions = ['fp7']", r"precisions names 'fp7'"),
+    ],
+)
+def test_a_broken_profile_is_a_plugins_failure_and_the_other_devices_are_there(with_a_profile, text, problem):
+    host = with_a_profile(text)
+    assert find_device(host, "cpu").name == "cpu"
+    find_device(host, "rtx-4090")
+    (failure,) = host.failures
+    assert (failure.plugin, failure.stage) == ("boards", "device 'board'")
+    assert re.search(problem, failure.error)
+    with pytest.raises(PluginError, match=problem):
+        find_device(host, "board")
+    sys.modules.pop("boards")
+
+
+def test_a_strict_host_raises_it(with_a_profile):
+    with pytest.raises(PluginError, match="'name' is missing"):
+        profiles(with_a_profile("title = 'Board'", strict=True))
+    sys.modules.pop("boards")

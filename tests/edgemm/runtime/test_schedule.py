@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import edgemm
-from edgemm.errors import InputError, UnknownNameError
+from edgemm.errors import InputError, NotFiniteError, UnknownNameError
+from edgemm.testing.faults import NotFiniteRunner
 
 MS = 1_000_000
 
@@ -176,3 +177,13 @@ def test_wrong_frames_say_what_was_expected(three_inputs):
 def test_a_zip_and_a_folder_are_the_same_bundle(three_inputs):
     with edgemm.open(three_inputs(zipped=True)) as model:
         assert model.infer(image=frame(7)).outputs["answer"][0] == pytest.approx(7)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_answer_that_is_no_number_is_no_answer(three_inputs, value):
+    with edgemm.open(three_inputs()) as model:
+        model.runners["fusion"] = NotFiniteRunner(model.runners["fusion"], first=1, value=value)
+        frame = np.full((2, 2, 3), 9, np.uint8)
+        assert model.infer(image=frame).outputs
+        with pytest.raises(NotFiniteError, match=r"output '\w+' of 'three' is not finite \(NaN or infinity\)"):
+            model.infer(image=frame)
