@@ -93,6 +93,10 @@ class Cell:
             self.version += 1
         self.reason = reason
 
+    def disown(self, reason: str) -> None:
+        """Say that what is held was never usable. That is found late, and is no news: it sets nobody off."""
+        self.captured_ns, self.reason = NEVER, reason
+
     def refresh(self, captured_ns: int) -> None:
         """What is held was captured again, unchanged: its age starts anew."""
         if self.captured_ns != NEVER:

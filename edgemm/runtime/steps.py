@@ -68,7 +68,7 @@ class Once:
         self.binding = Binding(node, graph, runner, sources)
         buffers = self._buffers = self.binding.buffers
         self.cell = Cell(buffers.shown, node.stale_after_ms, node.valid_for_ms)
-        # what was made of inputs alone is made anew whenever they change, and what is held stands by itself
+        # inputs do not expire, nor does what is made of them alone; and what is held stands by itself
         if not node.hold and not all(isinstance(cell, InputCell) for cell in self.cells):
             self.cell.made_of = self.stands
         self.cell.maker = self
@@ -195,7 +195,7 @@ class Once:
             # what a feed only lends may be overwritten by now, and a window loses what is old by itself
             lent = isinstance(cell, WindowCell) or (isinstance(cell, InputCell) and cell.feed.borrowed)
             if cell.captured_ns != NEVER and not lent and not all_finite(cell.values):
-                cell.withdraw(NOT_FINITE, news=True)
+                cell.disown(NOT_FINITE)
                 if cell.maker is not None:
                     cell.maker.clear_of_nan()
 

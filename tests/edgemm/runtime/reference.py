@@ -92,6 +92,7 @@ class ReferenceLive:
         self.graph, self.runners = graph, runners
         self.sequence, self.turn, self.late = 0, 0, Counter(dict.fromkeys(graph.inputs, 0))
         self.deadline = {}
+        self.graph_names = {node.name for node in graph.nodes}
         self.inputs, self.doing = {name: Held() for name in graph.inputs}, {}
         self._forget(self.inputs)
         self.answering = {edge.owner for output in graph.outputs.values() for edge in output.reads.values()}
@@ -186,7 +187,8 @@ class ReferenceLive:
             if gone.intersection(node.sources):
                 gone.add(node.name)
                 self.doing[node.name] = Doing(node)
-                if not node.hold:  # what is held stands by itself
+                of_inputs = all(key[0] not in self.graph_names and key[1] is None for key in node.windows)
+                if not node.hold and not of_inputs:  # what is held stands by itself, and inputs do not expire
                     self.doing[node.name].held.made_of = lambda now, doing=self.doing[node.name]: self._stands(
                         doing, now
                     )
@@ -359,7 +361,7 @@ class ReferenceLive:
                 and held.at is not None
                 and not all(np.isfinite(v).all() for v in held.values)
             ):
-                held.lose("not finite (NaN or infinity)", news=True)
+                held.at, held.why = None, "not finite (NaN or infinity)"
                 if source in self.doing:
                     self._clear_of_nan(self.doing[source])
 
