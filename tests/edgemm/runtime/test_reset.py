@@ -88,6 +88,23 @@ def test_what_was_held_is_gone():
     assert stream.state("a", 2).reason == "no data"
 
 
+def test_what_is_missing_after_a_reset_is_zero_as_what_never_came():
+    options = {"members": ("input.a", "input.b"), "presence": "p"}
+    stream = Stream({"mix": (lambda x, z, p: z, {"x": "input.a", "z": "input.b"}, options)})
+    stream.push("a", 1, 0)
+    assert stream.push("b", 7, 0) == {"answer": 7}
+    stream.live.reset()
+    assert stream.push("a", 1, 1) == {"answer": 0}
+
+
+def test_a_reset_stream_says_nothing_until_it_could_answer():
+    stream = Stream({"mix": (total, {"x": "input.a", "z": "input.b"})})
+    stream.push("a", 1, 0)
+    assert stream.push("b", 1, 0) == {"answer": 2}
+    stream.live.reset()
+    assert stream.push("a", 1, 1) is None
+
+
 def test_a_barrier_waits_again_for_what_was_reset():
     stream = Stream(
         {
