@@ -450,6 +450,14 @@ def test_an_answer_that_takes_presence_is_of_now():
 # what ends, and what comes late
 
 
+def test_what_was_not_recognised_counts_as_one_arrival():
+    nodes = {"see": (above_zero, {"x": "input.a"}, VALID), "say": (same, {"x": "see.y"}, {"trigger": "hop(2)"})}
+    stream = Stream(nodes)
+    for ms, value in enumerate([1, -1, -1, 1]):
+        stream.push("a", value, ms)
+    assert stream.fed("say") == [{"x": [1]}], "at the fourth; at the second there was nothing to read"
+
+
 def test_an_input_that_has_ended_ages_as_usual_and_may_return():
     stream = Stream(
         {"see": (above_zero, {"x": "input.a"}, VALID), "say": (total, {"x": "see.y", "z": "input.b"})},

@@ -47,6 +47,14 @@ def test_a_window_that_an_input_feeds_is_cleared_with_it_and_another_is_not():
     assert stream.fed("say")[-1] == {"x": [0, 9], "z": [2, 4]}
 
 
+def test_a_window_that_was_cleared_is_absent():
+    stream = Stream({"say": (total, {"x": "input.a[2]", "z": "input.b"})})
+    stream.push("a", 1, 0)
+    assert stream.push("b", 2, 1) == {"answer": 3}
+    stream.live.reset("a")
+    assert stream.push("b", 2, 2) is None
+
+
 def test_a_window_of_what_an_input_feeds_is_cleared_with_it():
     stream = Stream(
         {"see": (same, {"x": "input.a"}), "say": (total, {"x": "see.y[2]", "m": "see.y[2].mask", "g": "see.y[2].age"})}

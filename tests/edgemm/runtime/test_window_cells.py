@@ -37,6 +37,16 @@ def test_a_window_that_was_reset_forgets_its_oldest():
     assert fed_after(stream, 100, 110, 121) == [0, 110, 121]
 
 
+def test_what_has_become_too_old_stays_forgotten_also_for_who_looks_back():
+    reads = {"x": "input.a[2, 20]", "m": "input.a[2, 20].mask", "z": "input.b", "w": "input.c"}
+    stream = Stream({"say": (total, reads)})
+    for name, ms in (("a", 0), ("c", 1), ("b", 30)):
+        stream.push(name, 7, ms)
+    assert stream.fed("say") == [], "too old"
+    stream.push("c", 7, 5)
+    assert stream.fed("say") == [{"x": [0, 0], "m": [False, False], "z": [7], "w": [7]}]
+
+
 def test_what_was_captured_after_now_has_no_age_in_a_window():
     stream = Stream({"say": (total, {"g": "input.a[2].age", "z": "input.b"})})
     stream.push("a", 1, 1000)
