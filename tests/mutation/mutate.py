@@ -1,6 +1,6 @@
 """Breaks the code one place at a time and runs the room's tests: what survives is a test that is missing.
 
-    python tests/mutation/mutate.py [ROOM ...] [--fresh] [--report] [--diffs]
+    python tests/mutation/mutate.py [ROOM ...] [--sample N] [--fresh] [--report] [--no-diffs]
 
 Works on a copy in .mutants/, so that the checkout stays whole. Verdicts are kept per file in cosmic-ray's own databases: an
 interrupted run goes on where it stopped, a file that changed starts over, and when only the tests changed, only survivors are tried
@@ -13,6 +13,7 @@ import argparse
 import difflib
 import hashlib
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ from cosmic_ray.commands.init import init
 from cosmic_ray.mutating import use_mutation
 from cosmic_ray.plugins import get_operator, operator_names
 from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkResult
+from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
 
 sys.path.insert(0, str(Path(__file__).parent))
 import forks
@@ -67,6 +68,9 @@ def main(words: Sequence[str] | None = None) -> int:
     config = tomllib.loads((Path(__file__).parent / "rooms.toml").read_text(encoding="utf-8"))
     parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(config['room'])}; all if not given")
     parser.add_argument("--fresh", action="store_true", help="forget every verdict of these rooms")
+    parser.add_argument(
+        "--sample", type=int, metavar="N", help="of each file at most N mutants, by chance, always the same"
+    )
     parser.add_argument("--report", action="store_true", help="only tell what is known")
     parser.add_argument("--no-diffs", action="store_true", help="list survivors without their diff")
     args = parser.parse_args(words)
@@ -78,7 +82,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if not args.report:
         _copy_tree()
         for room in rooms:
-            problem = _run_room(room, config, fresh=args.fresh)
+            problem = _run_room(room, config, fresh=args.fresh, sample=args.sample)
             if problem:
                 print(problem, file=sys.stderr)
                 return 1
@@ -125,7 +129,7 @@ def _copy_tree() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(str(TREE / folder) for folder in PACKAGE_FOLDERS)
 
 
-def _run_room(room: Room, config: dict[str, Any], *, fresh: bool) -> str:
+def _run_room(room: Room, config: dict[str, Any], *, fresh: bool, sample: int | None) -> str:
     """Try what has no verdict; why it cannot be tried, or ""."""
     started = time.monotonic()
     status, output = forks.warm(_arguments(room, config), config["timeout_s"])
@@ -137,7 +141,7 @@ def _run_room(room: Room, config: dict[str, Any], *, fresh: bool) -> str:
     for path in room.files:
         with _session(room, path, fresh=fresh) as database:
             _prepare(database, path, config, tests)
-            _try_all(database, path, _arguments(room, config, path.stem), config["timeout_s"])
+            _try_all(database, path, _arguments(room, config, path.stem), config["timeout_s"], sample)
     return ""
 
 
@@ -179,9 +183,17 @@ def _skip(mutation: MutationSpec, tree: Any, operators: list[str]) -> str:
     return skipped_because(tree, mutation) if mutation.operator_name in operators else "operator"
 
 
-def _try_all(database: WorkDB, path: Path, arguments: Sequence[str], timeout_s: float) -> None:
-    again = {job for job, result in database.results if result.worker_outcome is WorkerOutcome.NO_TEST}
-    waiting = [*database.pending_work_items, *(item for item in database.work_items if item.job_id in again)]
+def _try_all(database: WorkDB, path: Path, arguments: Sequence[str], timeout_s: float, sample: int | None) -> None:
+    results = dict(database.results)
+    skipped = {job for job, result in results.items() if result.worker_outcome is WorkerOutcome.SKIPPED}
+    items = sorted((item for item in database.work_items if item.job_id not in skipped), key=_place)
+    if sample is not None and sample < len(items):
+        items = random.Random(0).sample(items, sample)
+    waiting = [
+        item
+        for item in items
+        if item.job_id not in results or results[item.job_id].worker_outcome is WorkerOutcome.NO_TEST
+    ]
     for count, item in enumerate(waiting, 1):
         mutation = item.mutations[0]
         result = _try(mutation, arguments, timeout_s)
@@ -190,6 +202,11 @@ def _try_all(database: WorkDB, path: Path, arguments: Sequence[str], timeout_s: 
         database.set_result(item.job_id, result)
         verdict = "SURVIVED" if result.test_outcome is TestOutcome.SURVIVED else "killed"
         print(f"{path}:{mutation.start_pos[0]} {count}/{len(waiting)} {verdict} {mutation.operator_name}", flush=True)
+
+
+def _place(item: WorkItem) -> tuple[Any, ...]:
+    mutation = item.mutations[0]
+    return mutation.start_pos, mutation.operator_name, mutation.occurrence
 
 
 def _try(mutation: MutationSpec, arguments: Sequence[str], timeout_s: float) -> WorkResult:
