@@ -66,19 +66,3 @@ def test_who_measures_a_step_waits_for_it_and_is_told_what_was_copied(noted):
     binding.wait()
     assert of == {"say": ["wait"]}
     assert binding.copied_bytes == {"up": 3, "down": 4}
-
-
-def test_what_a_loop_said_last_stays_until_its_first_step_however_often_it_starts():
-    loop = (
-        lambda x, before: (before + x, False),
-        {"x": "input.a"},
-        {"outputs": ("y", "stop"), "state": {"y": "before"}, "trigger": "until(stop)"},
-    )
-    stream = Stream({"loop": loop})
-    stream.push("a", 5, 0)
-    for answer in (5, 10):
-        assert said(stream.live.resume(1 * MS)) == {"answer": answer}
-    for ms in (2, 3, 4):
-        stream.push("a", 7, ms)
-        assert said(stream.live.answer(ms * MS, 0)) == {"answer": 10}
-    assert said(stream.live.resume(5 * MS)) == {"answer": 7}
