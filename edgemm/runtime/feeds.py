@@ -66,6 +66,6 @@ def recognised(flags: np.ndarray) -> bool:
     return b"\x01" in flags.tobytes()
 
 
-def nothing(spec: TensorSpec, batch: int = 1) -> np.ndarray:
+def nothing(spec: TensorSpec, batch: int) -> np.ndarray:
     """What stands for a missing tensor."""
     return np.zeros(spec.with_batch(batch), spec.dtype)

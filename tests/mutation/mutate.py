@@ -1,6 +1,6 @@
 """Breaks the code one place at a time and runs the room's tests: what survives is a test that is missing.
 
-    python tests/mutation/mutate.py [ROOM ...] [--fresh] [--report] [--diffs]
+    python tests/mutation/mutate.py [ROOM ...] [--sample N] [--fresh] [--report] [--no-diffs]
 
 Works on a copy in .mutants/, so that the checkout stays whole. Verdicts are kept per file in cosmic-ray's own databases: an
 interrupted run goes on where it stopped, a file that changed starts over, and when only the tests changed, only survivors are tried
@@ -10,10 +10,11 @@ again. It knows nothing of what the rooms do; rooms.toml says what is broken and
 from __future__ import annotations
 
 import argparse
+import difflib
 import hashlib
 import os
+import random
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -26,13 +27,13 @@ from typing import Any
 
 from cosmic_ray.ast import get_ast_from_path
 from cosmic_ray.commands.init import init
-from cosmic_ray.mutating import mutate_and_test
-from cosmic_ray.plugins import operator_names
-from cosmic_ray.testing import run_tests
+from cosmic_ray.mutating import use_mutation
+from cosmic_ray.plugins import get_operator, operator_names
 from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkResult
+from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
 
 sys.path.insert(0, str(Path(__file__).parent))
+import forks
 from operators import register
 from places import skipped_because
 
@@ -67,6 +68,9 @@ def main(words: Sequence[str] | None = None) -> int:
     config = tomllib.loads((Path(__file__).parent / "rooms.toml").read_text(encoding="utf-8"))
     parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(config['room'])}; all if not given")
     parser.add_argument("--fresh", action="store_true", help="forget every verdict of these rooms")
+    parser.add_argument(
+        "--sample", type=int, metavar="N", help="of each file at most N mutants, by chance, always the same"
+    )
     parser.add_argument("--report", action="store_true", help="only tell what is known")
     parser.add_argument("--no-diffs", action="store_true", help="list survivors without their diff")
     args = parser.parse_args(words)
@@ -78,7 +82,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if not args.report:
         _copy_tree()
         for room in rooms:
-            problem = _run_room(room, config, fresh=args.fresh)
+            problem = _run_room(room, config, fresh=args.fresh, sample=args.sample)
             if problem:
                 print(problem, file=sys.stderr)
                 return 1
@@ -125,11 +129,11 @@ def _copy_tree() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(str(TREE / folder) for folder in PACKAGE_FOLDERS)
 
 
-def _run_room(room: Room, config: dict[str, Any], *, fresh: bool) -> str:
+def _run_room(room: Room, config: dict[str, Any], *, fresh: bool, sample: int | None) -> str:
     """Try what has no verdict; why it cannot be tried, or ""."""
     started = time.monotonic()
-    outcome, output = run_tests(_command(room, config), config["timeout_s"])
-    if outcome is not TestOutcome.SURVIVED:
+    status, output = forks.warm(_arguments(room, config), config["timeout_s"])
+    if status:
         return f"{output}\nroom '{room.name}': its tests fail, or take too long, on unbroken code"
     print(f"room {room.name}: its tests pass on unbroken code in {time.monotonic() - started:.1f} s", flush=True)
     folders = {(ROOT / test).parent for test in room.tests}
@@ -137,15 +141,14 @@ def _run_room(room: Room, config: dict[str, Any], *, fresh: bool) -> str:
     for path in room.files:
         with _session(room, path, fresh=fresh) as database:
             _prepare(database, path, config, tests)
-            _try_all(database, path, _command(room, config, path.stem), config["timeout_s"])
+            _try_all(database, path, _arguments(room, config, path.stem), config["timeout_s"], sample)
     return ""
 
 
-def _command(room: Room, config: dict[str, Any], stem: str = "") -> str:
-    """Runs the room's tests until one fails; first those that are named after the file that is broken."""
+def _arguments(room: Room, config: dict[str, Any], stem: str = "") -> list[str]:
+    """For pytest: the room's tests until one fails; first those that are named after the file that is broken."""
     ordered = sorted(room.tests, key=lambda test: not Path(test).name.startswith(f"test_{stem}") if stem else 0)
-    options = ["-qx", "-p", "no:cacheprovider", f"--timeout={config['test_timeout_s']}"]
-    return shlex.join([sys.executable, "-m", "pytest", *options, *ordered])
+    return ["-qx", "-p", "no:cacheprovider", f"--timeout={config['test_timeout_s']}", *ordered]
 
 
 def _session(room: Room, path: Path, *, fresh: bool) -> Any:
@@ -180,22 +183,45 @@ def _skip(mutation: MutationSpec, tree: Any, operators: list[str]) -> str:
     return skipped_because(tree, mutation) if mutation.operator_name in operators else "operator"
 
 
-def _try_all(database: WorkDB, path: Path, command: str, timeout_s: float) -> None:
-    again = {job for job, result in database.results if result.worker_outcome is WorkerOutcome.NO_TEST}
-    waiting = [*database.pending_work_items, *(item for item in database.work_items if item.job_id in again)]
+def _try_all(database: WorkDB, path: Path, arguments: Sequence[str], timeout_s: float, sample: int | None) -> None:
+    results = dict(database.results)
+    skipped = {job for job, result in results.items() if result.worker_outcome is WorkerOutcome.SKIPPED}
+    items = sorted((item for item in database.work_items if item.job_id not in skipped), key=_place)
+    if sample is not None and sample < len(items):
+        items = random.Random(0).sample(items, sample)
+    waiting = [
+        item
+        for item in items
+        if item.job_id not in results or results[item.job_id].worker_outcome is WorkerOutcome.NO_TEST
+    ]
     for count, item in enumerate(waiting, 1):
-        result = mutate_and_test(item.mutations, command, timeout_s)
-        if not _is_conclusive(result):
-            result = mutate_and_test(item.mutations, command, timeout_s)
-        database.set_result(item.job_id, result)
         mutation = item.mutations[0]
+        result = _try(mutation, arguments, timeout_s)
+        if not _is_conclusive(result):
+            result = _try(mutation, arguments, timeout_s)
+        database.set_result(item.job_id, result)
         verdict = "SURVIVED" if result.test_outcome is TestOutcome.SURVIVED else "killed"
         print(f"{path}:{mutation.start_pos[0]} {count}/{len(waiting)} {verdict} {mutation.operator_name}", flush=True)
 
 
+def _place(item: WorkItem) -> tuple[Any, ...]:
+    mutation = item.mutations[0]
+    return mutation.start_pos, mutation.operator_name, mutation.occurrence
+
+
+def _try(mutation: MutationSpec, arguments: Sequence[str], timeout_s: float) -> WorkResult:
+    operator = get_operator(mutation.operator_name)(**mutation.operator_args)
+    with use_mutation(Path(mutation.module_path), operator, mutation.occurrence) as (before, after):
+        if after is None:
+            return WorkResult(WorkerOutcome.NO_TEST)
+        status, output = forks.run(arguments, timeout_s)
+    diff = "\n".join(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm=""))
+    return WorkResult(WorkerOutcome.NORMAL, output, TestOutcome.KILLED if status else TestOutcome.SURVIVED, diff)
+
+
 def _is_conclusive(result: WorkResult) -> bool:
     """Whether it was the tests that said so: a run that somebody ended from outside says nothing."""
-    if result.test_outcome is TestOutcome.SURVIVED or result.output in ("timeout", "", None):
+    if result.test_outcome is TestOutcome.SURVIVED or result.output in (forks.TIMEOUT, "", None):
         return True
     return re.search(r"^(FAILED|ERROR) |\b(failed|errors?)\b.* in [0-9.]+s", result.output, re.MULTILINE) is not None
 
@@ -225,7 +251,7 @@ def _report(room: Room, reasons: dict[str, str], *, diffs: bool) -> None:
                     continue
                 survived = result.test_outcome is TestOutcome.SURVIVED
                 counts["untried" if result.test_outcome is None else "survived" if survived else "killed"] += 1
-                clock += result.output == "timeout"
+                clock += result.output == forks.TIMEOUT
                 if survived:
                     survivors.append((path, mutation, result.diff or ""))
             counts["untried"] += len(database.pending_work_items)

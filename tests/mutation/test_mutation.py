@@ -24,7 +24,7 @@ def load(name):
     return module
 
 
-operators, places = load("operators"), load("places")
+operators, places, forks = load("operators"), load("places"), load("forks")
 
 
 def mutants(operator, source):
@@ -88,3 +88,33 @@ def test_places_that_nothing_depends_on_are_not_broken(source, word, kind):
 
 def test_a_star_that_only_separates_parameters_is_not_broken():
     assert reason("def f(a, *, b): pass\n", "*", "core/ReplaceBinaryOperator_Mul_Div") == "separator"
+
+
+@pytest.fixture
+def forked(tmp_path, monkeypatch):
+    """A test of this text, run in a fork."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def run(text, timeout_s=60.0):
+        file = tmp_path / "test_it.py"
+        file.write_text(text)
+        return forks.run(["-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(file)], timeout_s)
+
+    return run
+
+
+def test_a_fork_says_whether_its_tests_pass_and_what_they_printed(forked):
+    assert forked("def test_it(): pass\n")[0] == 0
+    status, printed = forked("def test_it(): assert 1 == 2\n")
+    assert status == 1
+    assert "FAILED" in printed
+
+
+def test_a_fork_reads_what_is_there_now(forked, tmp_path):
+    for number in range(3):  # as fast as mutants follow each other
+        (tmp_path / "broken.py").write_text(f"NUMBER = {number}\n")
+        assert forked(f"from broken import NUMBER\ndef test_it(): assert NUMBER == {number}\n")[0] == 0
+
+
+def test_a_fork_that_never_ends_is_ended(forked):
+    assert forked("import threading\ndef test_it(): threading.Event().wait()\n", 0.0) == (1, forks.TIMEOUT)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import zipfile
@@ -151,6 +152,33 @@ def test_a_file_larger_than_the_manifest_says_is_not_read_whole(three_inputs):
         handle.truncate(2**31)
     with pytest.raises(BundleError, match="the manifest says"):
         edgemm.open(path)
+
+
+def repacked(path, change):
+    """The same zip, where `change` says otherwise of the image's graph: its description and content."""
+    changed = path.with_name("repacked.zip")
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(changed, "w") as target:
+        for member in source.infolist():
+            content = source.read(member)
+            if member.filename == "graphs/image/model.onnx":
+                content = change(member, content)
+            target.writestr(member, content)
+    return changed
+
+
+def test_a_member_of_a_zip_that_is_larger_than_the_manifest_says_is_not_unpacked(three_inputs):
+    path = repacked(three_inputs(zipped=True), lambda member, content: content + b"more")
+    with pytest.raises(BundleError, match=r"'graphs/image/model\.onnx' has \d+ bytes, expected at most \d+"):
+        edgemm.open(path)
+
+
+def test_a_link_in_a_zip_is_refused(three_inputs):
+    def link(member, content):
+        member.create_system, member.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+        return content
+
+    with pytest.raises(BundleError, match="is a link"):
+        edgemm.open(repacked(three_inputs(zipped=True), link))
 
 
 def test_writing_is_all_or_nothing(tmp_path):

@@ -139,7 +139,9 @@ def test_a_model_that_remembers_nothing_takes_all_rows_at_once():
     plain = ModelGraph("plain", {"y": graph.inputs["y"]}, (graph.node("other"),), {"y": Output.of("other.y", Array())})
     done = rollout(plain, runners, {"y": rows(*range(100))})
     assert runners["other"].batches == [100]
-    assert done.values("other")["y"].ravel().tolist() == list(range(100))
+    assert done.nodes == ("other",)
+    assert done.values("other")["y"] is done.passes[0].values["other"]["y"], "no copy"
+    assert done.outputs()["y"]["value"].ravel().tolist() == list(range(100))
 
 
 def test_state_stands_still_where_a_node_has_nothing_to_run_on():
@@ -160,6 +162,20 @@ def test_a_loop_makes_a_step_per_moment_and_begins_anew_once_it_has_stopped():
     count = Function(lambda x, h: (h + 1, h + 1 >= x), {"x": FLOAT, "h": FLOAT}, {"y": FLOAT, "stop": ("bool", (1,))})
     done = rollout(graph, {"count": count}, {"x": rows(3, 3, 3, 3, 2, 2, 2)}, streams=1)
     assert done.values("n")["y"].ravel().tolist() == [1, 2, 3, 1, 2, 1, 2]
+
+
+def test_a_loop_stops_in_its_own_stream_when_any_of_what_says_stop_is_true():
+    def step(x, h):
+        made = h + np.array([1, 10], np.float32)
+        return made, made >= x * np.array([1, 1000], np.float32)
+
+    pair = "float32", (2,)
+    node = Node("n", "n", edges(x="input.x"), ("y", "stop"), state={"y": "h"}, trigger=Until("stop"))
+    graph = ModelGraph("loop", {"x": edgemm.Tensor((1,))}, (node,), {"y": Output.of("n.y", Array())})
+    runner = Function(step, {"x": FLOAT, "h": pair}, {"y": pair, "stop": ("bool", (2,))})
+    done = rollout(graph, {"n": runner}, {"x": rows(3, 3, 3, 3, 2, 2, 2, 2)}, streams=2)
+    said = [[f"{a:g} {b:g}" for a, b in one.values["n"]["y"]] for one in done.passes]
+    assert said == [["1 10", "1 10"], ["2 20", "2 20"], ["3 30", "1 10"], ["1 10", "2 20"]]
 
 
 def test_windows_take_only_what_their_source_says_in_that_row():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
+import edgemm
 from edgemm.cli.main import main
 from edgemm.cli.run import add_arguments, inputs_from_words, sinks_from_arguments
 from edgemm.errors import UsageError
@@ -49,3 +52,41 @@ def test_results_go_where_it_is_said_and_to_the_live_view_where_nothing_is(words
 def test_there_must_be_a_bundle(tmp_path, capsys):
     assert main(["run", str(tmp_path / "none.edgemm"), "-i", "image=a.mp4"]) == 2
     assert "there is no bundle at" in capsys.readouterr().err
+
+
+LOST = {
+    "failures": ("image", "input 'image' broke down: too much"),
+    "muted": ("csv", "csv failed, so results were lost: too much"),
+    "muted_observers": ("watcher", "watcher failed, and was not told more: too much"),
+}
+
+
+@pytest.fixture
+def streamed(monkeypatch):
+    """Runs the command over a stream that came to this end; its exit status."""
+
+    def run(**end):
+        stream = SimpleNamespace(wait=lambda: None, **{**{one: {} for one in (*LOST, "drops")}, **end})
+        monkeypatch.setattr(edgemm, "open", lambda *args, **options: nullcontext())
+        monkeypatch.setattr(edgemm, "stream", lambda *args, **options: nullcontext(stream))
+        monkeypatch.setattr("edgemm.runtime.model.check_inputs", lambda model, inputs: None)
+        return main(["run", "a.edgemm", "-i", "image=a.mp4"])
+
+    return run
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_what_failed_is_told_at_the_end(streamed, capsys, lost):
+    name, line = LOST[lost]
+    assert streamed(**{lost: {name: "too much"}}) == int(lost == "muted"), "lost results are a failure"
+    assert capsys.readouterr().err == f"edgemm run: {line}\n"
+
+
+def test_what_was_dropped_is_counted_at_the_end(streamed, capsys):
+    assert streamed(drops={"image": 3, "text": 1}) == 0
+    assert capsys.readouterr().err == "edgemm run: dropped because the model was busy: image 3, text 1\n"
+
+
+def test_a_stream_that_lost_nothing_says_nothing(streamed, capsys):
+    assert streamed() == 0
+    assert capsys.readouterr().err == ""

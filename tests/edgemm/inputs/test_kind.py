@@ -75,6 +75,7 @@ def test_random_whole_numbers_stay_below_128_and_bools_are_both(dtype, most, gen
     array = random_tensor(TensorSpec("x", dtype, (BATCH, 2000)), 2, generator)
     assert (array.shape, array.dtype) == ((2, 2000), dtype)
     assert (array.min(), array.max()) == (0, most)
+    assert 0.45 * most < array.mean() < 0.55 * most
 
 
 def test_an_example_is_a_value_without_its_batch_axis_one_per_tensor(generator):

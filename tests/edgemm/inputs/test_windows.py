@@ -51,6 +51,19 @@ def test_a_window_of_a_ring_is_a_view_of_one_piece():
         assert window.base is ring.window().base, "no copy"
 
 
+@pytest.mark.parametrize("written", [3, 4, 5])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_row_of_a_ring_that_is_blanked_is_zero_wherever_the_window_starts(written, place):
+    ring, rows = Ring(3, (), np.float32), rows_of(written)
+    ring.extend(rows)
+    ring.blank((written + place) % 3)
+    expected = [0.0 if number == place else row for number, row in enumerate(rows[-3:].tolist())]
+    assert ring.window()[0].tolist() == expected
+    for value in (7.0, 8.0, 9.0):
+        expected = [*expected[1:], value]
+        assert ring.append(value)[0].tolist() == expected
+
+
 def test_a_cleared_ring_is_a_new_one():
     ring = Ring(3, (), np.float32)
     ring.extend(rows_of(5))

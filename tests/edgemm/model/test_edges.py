@@ -32,6 +32,10 @@ def test_white_space_does_not_matter_in_brackets_and_around(text):
     assert Edge.parse(stripped).window.count == 8
 
 
+def test_edges_that_are_written_alike_are_one_key():
+    assert len({Edge.parse("a.b[2, 5].mask"), Edge.parse("a.b[2,5.0].mask"), Edge.parse("a.b[2].mask")}) == 2
+
+
 def test_an_edge_is_of_its_newest_value_unless_it_says_otherwise():
     edge = Edge.parse("a.b")
     assert (edge.tensor, edge.window, edge.part) == ("", None, VALUE)

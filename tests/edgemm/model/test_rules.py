@@ -113,6 +113,7 @@ def test_unknown_triggers_name_the_known_ones():
 
 def test_only_a_tick_has_a_period():
     assert Tick(25).period_ns == 40 * MS
+    assert Tick(0.5).period_ns == 2_000 * MS
     assert Tick(3).period_ns == 333_333_333
     assert [trigger.period_ns for trigger in (ARRIVAL, Hop(2), Change(), Until("stop"))] == [0] * 4
 

@@ -12,7 +12,7 @@ import edgemm
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.manifest import Variant
 from edgemm.bundle.writer import BundleWriter
-from edgemm.errors import MissingDependencyError, UsageError
+from edgemm.errors import BundleError, MissingDependencyError, UsageError
 from edgemm.host import plugin_host
 from edgemm.host.interfaces import RunnerFit
 from edgemm.runners.choosing import REFERENCE, choices, is_native
@@ -172,3 +172,30 @@ def test_a_runner_that_is_not_where_the_bundle_says_is_looked_for_everywhere(box
     variant = Bundle(boxes()).manifest.variants[KEY]._replace(runner=runner)
     assert not is_native(variant)
     assert asked
+
+
+def test_what_the_version_that_is_here_has_made_is_tried_first(boxes, install):
+    install(native=False, fit=lambda variant: RunnerFit(exact=variant.device == "box"))
+    bundle = Bundle(boxes())
+    kept = bundle.manifest.variants.pop(KEY)
+    bundle.manifest.variants.update({"older": replace(kept, device="older box"), KEY: kept})
+    assert [choice.key for choice in choices(bundle, "auto")] == [KEY, "older", REFERENCE]
+
+
+def test_a_graph_that_takes_other_inputs_than_the_manifest_says_is_refused_and_released(boxes, install, monkeypatch):
+    closed = []
+
+    class Other(Elsewhere):
+        def __init__(self, content, options):
+            super().__init__(content, options)
+            self.inputs = self.inputs[::-1]
+
+        def close(self):
+            closed.append(1)
+            super().close()
+
+    monkeypatch.setitem(globals(), "Elsewhere", Other)
+    install(native=False)
+    with pytest.raises(BundleError, match=f"graph 'net' of variant '{KEY}' takes .*, the manifest says a "):
+        edgemm.open(boxes(), variant=KEY)
+    assert closed == [1]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from edgemm.runners.values import HOST, HostValue, PlainBound, bind
+from edgemm.runners.values import HOST, HostValue, PlainBound, bind, is_finite, is_sum_finite
 from edgemm.tensors import TensorSpec
 
 
@@ -83,3 +84,20 @@ def test_host_values_are_set_by_rows_and_cleared():
         assert value.array.tolist() == [[3, 4]], "a copy"
         value.clear()
         assert value.array.tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "finite"),
+    [
+        ([1.0, -2.0], True),
+        ([1.7e308, 1.7e308], True),  # their sum is not
+        ([1.7e308, 1.7e308, np.nan], False),
+        ([np.inf, 1.0], False),
+        ([np.inf, -np.inf], False),  # their sum cannot be told
+        ([np.nan], False),
+    ],
+)
+def test_whether_numbers_are_finite_is_told_by_their_sum_or_one_by_one(numbers, finite):
+    array = np.array(numbers)
+    assert is_sum_finite(memoryview(array)) is finite
+    assert is_finite(array) is finite

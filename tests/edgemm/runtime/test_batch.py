@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripts import MISFIT, Tensor, models, raw, scripts, shown
+from scripts import MISFIT, Slow, Tensor, models, raw, scripts, shown
 
 from edgemm.errors import InputError, UnknownNameError, UsageError
 from edgemm.model.edge import edges
@@ -183,6 +183,24 @@ def test_larger_batches_are_tried_while_their_rows_get_cheaper(monkeypatch):
     assert set(runner.rows) == {1, 2, 4, 8}
 
 
+def test_a_row_alone_that_costs_more_in_a_batch_says_nothing_of_larger_ones(monkeypatch):
+    now = [0]
+    monkeypatch.setattr("edgemm.runtime.batch.perf_counter_ns", lambda: now[0])
+    singles = 4 * 10  # the runs of streams alone, before batches are tried
+    costs = {2: 95, 4: 40, 8: 30}
+    runner = Timed(now, lambda rows, before: costs.get(rows, 100 if before < singles else 200))
+    assert Batch(adding(), {"sum": runner}, 8).batched == {"sum": (True, 8, 30, 100, "")}
+
+
+def test_a_run_alone_is_measured_until_it_is_done(monkeypatch):
+    now = [0]
+    monkeypatch.setattr("edgemm.runtime.batch.perf_counter_ns", lambda: now[0])
+    # as on a device: a run returns at once, and who waits for it takes as long as it takes
+    monkeypatch.setattr("edgemm.runtime.binding.Binding.wait", lambda self: now.__setitem__(0, now[0] + 100_000))
+    runner = Timed(now, lambda rows, before: 80 if rows > 1 else 0)
+    assert Batch(adding(), {"sum": runner}, 2).batched == {"sum": (True, 2, 80, 100, "")}
+
+
 def test_a_graph_whose_batch_is_fixed_runs_one_by_one():
     batch = Batch(adding(), {"sum": Adder(fixed_batch=1)}, 2)
     assert batch.batched == {"sum": (False, 0, 0, 0, "RuntimeError: its batch is fixed")}
@@ -233,6 +251,27 @@ def test_a_value_that_does_not_fit_is_its_streams_matter_alone():
     assert totals(caught.value.results) == [1, None, 3]
     assert list(caught.value.errors) == [1]
     assert totals(batch.push("x", [number(1)] * 3, 0)) == [2, 1, 4]
+
+
+def test_a_misfit_that_a_feed_finds_while_it_yields_is_its_streams_matter_alone():
+    class Late(Slow):
+        def open_feed(self):
+            feed = super().open_feed()
+            feed.push = self._yield
+            return feed
+
+        def _yield(self, raw, captured_ns):
+            for value in raw:
+                if value < 0:
+                    raise InputError("no more")
+                yield (np.array([[value]], np.float32),), captured_ns
+
+    node = Node("sum", "sum", edges(x="input.x"), ("total",), state={"total": "before"})
+    graph = ModelGraph("adding", {"x": Late()}, (node,), {"total": Output.of("sum.total", Array())})
+    batch = forced(True, graph, {"sum": Adder()})
+    with pytest.raises(BatchInputError, match="stream 1: input 'x': no more") as caught:
+        batch.push("x", [[1, 1], [2, -1, 2], [3, 3]], 0)
+    assert totals(caught.value.results) == [2, 2, 6], "what came before it has been taken"
 
 
 def test_a_row_that_fails_fails_for_its_stream_alone():

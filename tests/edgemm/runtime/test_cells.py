@@ -198,6 +198,17 @@ def test_a_tuple_of_arrays_is_compared_array_by_array():
     assert len(stream.fed("say")) == 3
 
 
+def test_tuples_of_arrays_that_say_the_same_are_not_computed_again():
+    class Firsts(Pair):
+        def convert(self, raw):
+            return super().convert(tuple(array[:1] for array in raw))
+
+    stream = Stream({"say": (total, {"x": "input.a.number"}, {"trigger": "change"})}, inputs={"a": Firsts()})
+    for ms in range(2):
+        stream.live.push("a", (np.array([1, 2], np.float32), np.array([True, False])), ms)
+    assert len(stream.fed("say")) == 1
+
+
 def test_tuples_of_other_lengths_differ():
     class Any(Pair):
         def convert(self, raw):
@@ -355,6 +366,12 @@ def test_what_was_captured_after_now_is_of_age_zero():
     assert stream.state("a", 5).age_ms == 0
 
 
+def test_an_age_is_told_to_the_nanosecond():
+    stream = Stream({"say": (same, {"x": "input.a"})})
+    stream.live.push("a", number(1), 0)
+    assert stream.live.answer(1, 0).inputs["a"].age_ms == 1e-6
+
+
 def test_an_answer_is_gone_when_what_stands_behind_it_has_expired():
     nodes = {
         "see": (same, {"x": "input.a"}, {"valid_for_ms": 50}),
@@ -433,6 +450,14 @@ def test_an_answer_that_takes_presence_is_of_now():
 # what ends, and what comes late
 
 
+def test_what_was_not_recognised_counts_as_one_arrival():
+    nodes = {"see": (above_zero, {"x": "input.a"}, VALID), "say": (same, {"x": "see.y"}, {"trigger": "hop(2)"})}
+    stream = Stream(nodes)
+    for ms, value in enumerate([1, -1, -1, 1]):
+        stream.push("a", value, ms)
+    assert stream.fed("say") == [{"x": [1]}], "at the fourth; at the second there was nothing to read"
+
+
 def test_an_input_that_has_ended_ages_as_usual_and_may_return():
     stream = Stream(
         {"see": (above_zero, {"x": "input.a"}, VALID), "say": (total, {"x": "see.y", "z": "input.b"})},
@@ -445,6 +470,13 @@ def test_an_input_that_has_ended_ages_as_usual_and_may_return():
     stream.live.push("a", [5], 2 * MS)
     stream.live.end("a", "unplugged")
     assert stream.state("a", 3)[:2] == ("live", 1)
+
+
+def test_an_input_that_returns_has_not_ended_though_its_encoder_waits_for_more():
+    stream = Stream({"see": (same, {"x": "input.a"}, {"trigger": "hop(2)"}), "say": (same, {"x": "see.y"})})
+    stream.live.end("a", "unplugged")
+    stream.push("a", 1, 0)
+    assert stream.state("a", 1).reason == "no data"
 
 
 def test_late_values_are_counted_for_each_input_and_change_nothing():

@@ -47,6 +47,14 @@ def test_a_window_that_an_input_feeds_is_cleared_with_it_and_another_is_not():
     assert stream.fed("say")[-1] == {"x": [0, 9], "z": [2, 4]}
 
 
+def test_a_window_that_was_cleared_is_absent():
+    stream = Stream({"say": (total, {"x": "input.a[2]", "z": "input.b"})})
+    stream.push("a", 1, 0)
+    assert stream.push("b", 2, 1) == {"answer": 3}
+    stream.live.reset("a")
+    assert stream.push("b", 2, 2) is None
+
+
 def test_a_window_of_what_an_input_feeds_is_cleared_with_it():
     stream = Stream(
         {"see": (same, {"x": "input.a"}), "say": (total, {"x": "see.y[2]", "m": "see.y[2].mask", "g": "see.y[2].age"})}
@@ -86,6 +94,23 @@ def test_what_was_held_is_gone():
     stream.live.reset("a")
     assert stream.push("b", 1, 1) == {"answer": 0}, "what never came is zero"
     assert stream.state("a", 2).reason == "no data"
+
+
+def test_what_is_missing_after_a_reset_is_zero_as_what_never_came():
+    options = {"members": ("input.a", "input.b"), "presence": "p"}
+    stream = Stream({"mix": (lambda x, z, p: z, {"x": "input.a", "z": "input.b"}, options)})
+    stream.push("a", 1, 0)
+    assert stream.push("b", 7, 0) == {"answer": 7}
+    stream.live.reset()
+    assert stream.push("a", 1, 1) == {"answer": 0}
+
+
+def test_a_reset_stream_says_nothing_until_it_could_answer():
+    stream = Stream({"mix": (total, {"x": "input.a", "z": "input.b"})})
+    stream.push("a", 1, 0)
+    assert stream.push("b", 1, 0) == {"answer": 2}
+    stream.live.reset()
+    assert stream.push("a", 1, 1) is None
 
 
 def test_a_barrier_waits_again_for_what_was_reset():

@@ -239,6 +239,15 @@ def test_the_state_of_a_row_that_did_not_run_stands_still():
     assert runner.fed[-1]["before"].tolist() == [[10], [40]]
 
 
+def test_a_runner_that_gives_less_than_it_declares_is_refused():
+    class Short(Recorder):
+        def run(self, feeds):
+            return super().run(feeds)[:-1]
+
+    with pytest.raises(ValueError, match="shorter"):
+        SinglePass(graph_of(Node("n", "n", edges(x="input.a"), OUTPUTS), inputs="a"), {"n": Short(X)}, {"a": column(1)})
+
+
 def test_fewer_rows_go_on_with_the_first_streams():
     node = Node(
         "n", "n", {**edges(x="input.a"), "w": Edge("input", "a", "", Window(2))}, OUTPUTS, state={"h": "before"}
@@ -278,6 +287,11 @@ def test_tensors_of_an_input_that_has_several_are_keyed_by_both_names():
     assert list(specs_by_key(inputs)) == ["one", "two.number", "two.counts"]
     arrays = by_key(inputs, {"one": [column(1)], "two": [column(2), column(3)]})
     assert {name: array.item() for name, array in arrays.items()} == {"one": 1, "two.number": 2, "two.counts": 3}
+
+
+def test_every_tensor_of_an_input_must_be_given():
+    with pytest.raises(ValueError, match="shorter"):
+        by_key({"two": Pair()}, {"two": [column(2)]})
 
 
 @pytest.mark.parametrize("part", ["number", "counts"])

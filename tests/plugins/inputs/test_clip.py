@@ -119,11 +119,3 @@ def test_what_cannot_be_declared(wrong):
 
 def test_any_camera_feeds_it():
     assert Clip(2, 2, 2).modality == "image"
-
-
-def test_a_network_of_video_is_given_channels_first():
-    torch = pytest.importorskip("torch")
-    clip = Clip(8, 4, 6).draw(2, np.random.default_rng(0))[0]
-    prepared = Clip(8, 4, 6).prepared(torch.from_numpy(clip))
-    assert prepared.shape == (2, 3, 8, 4, 6)
-    np.testing.assert_allclose(prepared[1, 2, 5].numpy(), clip[1, 5, :, :, 2] / 255, rtol=1e-6)

@@ -70,6 +70,39 @@ def test_what_is_no_sound_is_refused(wrong):
         Audio(1000, 4, 2).convert(wrong)
 
 
+def test_a_sound_of_exactly_a_window_is_not_copied():
+    sound = np.arange(4, dtype=np.float32)
+    assert np.shares_memory(converted(Audio(1000, 4, 2), sound), sound)
+
+
+def test_whole_numbers_of_sound_are_scaled_to_one():
+    window = converted(Audio(1000, 4, 2), np.array([-32768, -16384, 0, 16384], np.int16))
+    assert window.dtype == np.float32
+    assert window.tolist() == [[-1, -0.5, 0, 0.5]]
+
+
+def test_sound_at_another_rate_is_refused():
+    with pytest.raises(InputError, match=r"takes sound at 1000 Hz, got 8000 Hz; resample it first, e.g. soxr"):
+        Audio(1000, 4, 2).convert(Sound(np.zeros(4, np.float32), 8000))
+
+
+def test_windows_and_hops_are_whole_samples_and_a_hop_is_at_least_one():
+    kind = Audio(11_025, 30, 10)
+    assert (kind.window_samples, kind.hop_samples) == (330, 110)
+    assert Audio(500, 10, 1).hop_samples == 1
+    assert Audio(8000).window_samples == 10 * Audio(8000).hop_samples == 8000
+
+
+@pytest.mark.parametrize("name", ["sample_rate_hz", "window_ms", "hop_ms"])
+def test_sound_without_a_rate_a_window_or_a_hop_cannot_be(name):
+    with pytest.raises(SpecError, match=f"{name} must be a whole number"):
+        Audio(**{"sample_rate_hz": 8000, name: 0})
+
+
+def test_a_hop_may_be_a_whole_window():
+    assert Audio(8000, 20, 20).hop_samples == Audio(8000, 20, 20).window_samples
+
+
 def test_text_is_cut_where_a_character_ends():
     row = converted(Text(4), " 加a加 ")
     assert bytes(row[0].astype(np.uint8)) == "加a".encode()
@@ -86,6 +119,54 @@ def test_tensors_are_taken_as_they_are():
         kind.convert(np.zeros((2, 3)))
     with pytest.raises(InputError, match="got >f4"):
         kind.convert(np.zeros((2, 3), ">f4"))
+
+
+def test_a_tensor_may_come_with_its_batch_axis_and_is_never_handed_on_itself():
+    kind = Tensor((2, 3))
+    for raw in (np.zeros((2, 3), np.float32), np.zeros((1, 2, 3), np.float32)):
+        got = converted(kind, raw)
+        assert got.shape == (1, 2, 3)
+        assert got is not raw
+        assert np.shares_memory(got, raw)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((2, 2, 3), np.float32), np.zeros((3, 2), np.float32), [[0.0] * 3] * 2])
+def test_a_tensor_of_another_shape_or_type_is_refused(wrong):
+    with pytest.raises(InputError, match=r"expected float32 \[2, 3\]"):
+        Tensor((2, 3)).convert(wrong)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 0), (2, 1.5), ("2",), 3])
+def test_a_shape_is_whole_numbers_of_at_least_one(shape):
+    with pytest.raises(SpecError, match="shape must be whole numbers of at least 1"):
+        Tensor(shape)
+
+
+def test_a_shape_may_be_a_list_and_of_single_numbers():
+    assert Tensor([1]) == Tensor((1,))
+
+
+def test_text_loses_white_space_around_it_and_what_would_end_it():
+    assert bytes(converted(Text(8), "\t a\0b\n")[0].astype(np.uint8)) == b"ab\0\0\0\0\0\0"
+
+
+def test_half_a_character_is_no_reason_to_fail():
+    assert converted(Text(8), "\ud800").tolist() == converted(Text(8), "?").tolist()
+
+
+def test_text_of_no_bytes_cannot_be():
+    with pytest.raises(SpecError, match="max_bytes must be a whole number"):
+        Text(0)
+
+
+def test_rows_of_a_calibration_file_are_lines_or_their_bytes():
+    lines = ["ab", "加", ""]
+    assert Text(4).raw_rows(np.array(lines)) == lines
+    assert Text(4).raw_rows(np.concatenate([converted(Text(4), line) for line in lines])) == lines
+
+
+def test_half_a_character_in_a_row_of_bytes_is_left_out():
+    assert Text(4).raw_rows(np.array([["加".encode()[0], 0, 0, 0]])) == [""]
 
 
 def windows_of(sliding, samples, captured_ns):

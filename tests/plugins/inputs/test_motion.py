@@ -100,3 +100,9 @@ def test_a_single_call_takes_the_newest_window_of_a_block():
 def test_what_cannot_be_declared(wrong, message):
     with pytest.raises(SpecError, match=message):
         Motion(**wrong)
+
+
+def test_a_hop_may_be_a_whole_window_and_a_rate_a_whole_number():
+    kind = Motion(samples=10, hop=10, rate_hz=50)
+    assert isinstance(kind.rate_hz, float)
+    assert kind.describe().startswith("6 channels at 50 Hz")

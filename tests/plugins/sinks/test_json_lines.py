@@ -81,6 +81,22 @@ def test_a_broken_pipe_ends_quietly() -> None:
     assert (process.returncode, errors) == (7, "")
 
 
+def test_nothing_is_written_once_the_reader_has_gone() -> None:
+    class Gone(io.StringIO):
+        writes = 0
+
+        def write(self, text: str) -> int:
+            self.writes += 1
+            raise BrokenPipeError
+
+    file = Gone()
+    sink = JsonLines(file)
+    for _ in range(2):
+        sink.write(result([1.0]))
+    sink.close()
+    assert (file.writes, sink.finished) == (1, True)
+
+
 def test_results_go_to_a_file(tmp_path: Path) -> None:
     sink = build(None, OPTIONS | {"path": str(tmp_path / "out.jsonl")})
     sink.write(result([0.0, 1.0], 0))
