@@ -156,3 +156,8 @@ def _safe_parts(path: str, name: str) -> list[str]:
     if not parts or name.startswith("/") or "\\" in name or ":" in name or ".." in parts:
         raise BundleError(f"{path}: '{name}' is not a path inside the bundle")
     return parts
+
+
+def check_name(path: object, name: str) -> None:
+    """Raise unless `name` is a path inside of the bundle at `path`."""
+    _safe_parts(path, name)  # type: ignore[arg-type]

@@ -1,0 +1,20 @@
+"""What a bundle may ask of whoever opens it: one table, with the reasons. Numbers only.
+
+What is larger is refused before it is read, unpacked or walked; the messages name the figure.
+"""
+
+from __future__ import annotations
+
+MANIFEST_BYTES = 16 * 2**20  # one of 10,000 nodes has some 5 MiB
+DIGEST_BYTES = 1024  # a hash and a name
+NUMBER_DIGITS = (
+    20  # of a whole number in a manifest: every one of 64 bits; Python takes time that grows with their square
+)
+ZIP_MEMBERS = 10_000  # a bundle has a few dozen; the names of 200,000 take half a minute to read
+ZIP_RATIO = 200  # unpacked to packed, of a member: DEFLATE makes 1000 at most, graphs 1 to 3, manifests 20
+ZIP_RATIO_FROM_BYTES = 2**20  # below it a member costs nothing, whatever its ratio
+ZIP_TOTAL_BYTES = 16 * 2**30  # of all members unpacked: more than the memory of the devices that bundles are for
+GRAPH_FIELDS = (
+    2_000_000  # of an ONNX file outside of its weights: a model of 10,000 nodes has some 300,000; a second of walking
+)
+ARRAY_BYTES = 4 * 2**30  # of one array in a file of samples or test vectors, before it is allocated
