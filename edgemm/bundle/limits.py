@@ -18,3 +18,6 @@ GRAPH_FIELDS = (
     2_000_000  # of an ONNX file outside of its weights: a model of 10,000 nodes has some 300,000; a second of walking
 )
 ARRAY_BYTES = 4 * 2**30  # of one array in a file of samples or test vectors, before it is allocated
+TENSOR_BYTES = (
+    2 * 2**30
+)  # of one tensor at a graph's edge, for one row: what opening a stream allocates without having seen a value
