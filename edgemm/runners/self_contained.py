@@ -79,29 +79,33 @@ def _walk(model: bytes, name: str) -> None:
             left -= 1
             if left < 0:
                 raise BundleError(f"graph '{name}' has more than {GRAPH_FIELDS} fields beside its weights")
-            tag = model[at]
-            at += 1
-            if tag > 127:
-                tag, at = _number(model, at - 1, name)
-            if tag & 7 == _BYTES:
-                size = model[at]
-                at += 1
-                if size > 127:
+            tag, size = model[at], model[at + 1]
+            at += 2
+            if tag > 127 or tag & 7 != _BYTES:
+                tag, at = _number(model, at - 2, name)
+                if tag & 7 != _BYTES:
+                    if tag == _DATA_LOCATION and inside is _TENSOR and model[at] != 0:
+                        _external(name)
+                    at = _behind(model, tag, at, name)
+                    continue
+                size, at = _number(model, at, name)
+            elif size > 127:
+                # two bytes, as most are that are longer than one, and without a call, since a cold start waits for this
+                high = model[at]
+                if high > 127:
                     size, at = _number(model, at - 1, name)
-                known = inside.get(tag)
-                if known is None:
-                    pass
-                elif known is _REFUSED:
+                else:
+                    size += (high << 7) - 128
+                    at += 1
+            if tag in inside:
+                known = inside[tag]
+                if known is _REFUSED:
                     _external(name)
                 elif known is not _OPERATOR:
                     waiting.append((at, at + size, known))
                 elif model[at : at + size] == _ENGINE_CONTEXT:
                     _engine(name)
-                at += size
-            else:
-                if tag == _DATA_LOCATION and inside is _TENSOR and model[at] != 0:
-                    _external(name)
-                at = _behind(model, tag, at, name)
+            at += size
         if at > end:
             _unreadable(name)
 
