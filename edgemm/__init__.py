@@ -1,15 +1,20 @@
 """EdgeMM: from a trained multimodal PyTorch model to a live stream on an edge GPU, and on any CPU.
 
-Importing this package loads nothing heavy: every public name is resolved on first use.
+Importing this package loads nothing heavy: every public name is resolved on first use. It does one thing, for this process and those that it starts:
+it tells ONNX Runtime, which reads it when it is imported, to record and send nothing.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edgemm.version import __version__
+
+# else a device's id below the user's cache folder, and reports to a host
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _LAZY = {
     "Array": "edgemm_plugins.outputs.array",

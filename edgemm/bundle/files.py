@@ -6,14 +6,14 @@ Only files that the manifest lists are read, at most as many bytes as it says, a
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import stat
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from edgemm import limits
 from edgemm.bundle.manifest import FileRecord, manifest_from_json
+from edgemm.bundle.plain_json import value_from_json
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import BundleError, UsageError
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANIFEST, DIGEST, SIGNATURES = "manifest.json", "manifest.sha256", "manifest.sig"
-SIGNATURES_LIMIT_BYTES = 4096
-_MANIFEST_LIMIT_BYTES = 16 * 2**20
 _ADVICE = "copy or export the bundle again"
 
 
@@ -40,15 +38,15 @@ class Bundle:
         self._path = os.fspath(path)
         self.trust = trust
         self._read_member = _reader(self._path)
-        text = self._read_member(MANIFEST, _MANIFEST_LIMIT_BYTES)
+        text = self._read_member(MANIFEST, limits.MANIFEST_BYTES)
         self.id = hashlib.sha256(text).hexdigest()
-        recorded = self._read_member(DIGEST, 1024).decode("ascii", "replace").split()
+        recorded = self._read_member(DIGEST, limits.DIGEST_BYTES).decode("ascii", "replace").split()
         if recorded[:1] != [self.id]:
             raise BundleError(f"{self._path}: {MANIFEST} does not match {DIGEST}: one of them was changed; {_ADVICE}")
         trust.check(self)
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            value = value_from_json(text)
+        except ValueError as error:
             raise BundleError(f"{self._path}: {MANIFEST} is not JSON: {error}; {_ADVICE}") from None
         self.manifest = manifest_from_json(value, MANIFEST, self._verified)
 
@@ -85,7 +83,7 @@ class Bundle:
     def signatures(self) -> str:
         """What `signing` reads; "" of a bundle that nobody has signed."""
         try:
-            return self._read_member(SIGNATURES, SIGNATURES_LIMIT_BYTES).decode("ascii", "replace")
+            return self._read_member(SIGNATURES, limits.SIGNATURES_BYTES).decode("ascii", "replace")
         except BundleError:
             return ""
 
@@ -109,7 +107,7 @@ def _reader(path: str) -> Callable[[str, int], bytes]:
     if os.path.isdir(path):
         return lambda name, limit: _from_folder(path, name, limit)
     if os.path.isfile(path):
-        return lambda name, limit: _from_zip(path, name, limit)
+        return _from_zip(path)
     from edgemm.uris import redact
 
     shown = redact(path)
@@ -131,24 +129,16 @@ def _from_folder(folder: str, name: str, limit: int) -> bytes:
         raise BundleError(f"{folder}: cannot read '{name}': {error.strerror}; {_ADVICE}") from None
 
 
-def _from_zip(path: str, name: str, limit: int) -> bytes:
-    import zipfile  # a folder's cold start does without it
-    import zlib
+def _from_zip(path: str) -> Callable[[str, int], bytes]:
+    from edgemm.bundle.archive import Archive  # a folder's cold start does without it
 
-    _safe_parts(path, name)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            member = archive.getinfo(name)
-            if stat.S_ISLNK(member.external_attr >> 16):
-                raise BundleError(f"{path}: '{name}' is a link, which a bundle may not have")
-            if member.file_size > limit:  # checked before anything is unpacked
-                raise BundleError(f"{path}: '{name}' has {member.file_size} bytes, expected at most {limit}; {_ADVICE}")
-            with archive.open(member) as file:
-                return file.read(member.file_size + 1)
-    except KeyError:
-        raise BundleError(f"{path}: there is no '{name}' in it; is it a bundle? {_ADVICE}") from None
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise BundleError(f"{path}: not a readable bundle: {error}; {_ADVICE}") from None
+    archive = Archive(path, _ADVICE)
+
+    def read(name: str, limit: int) -> bytes:
+        _safe_parts(path, name)
+        return archive.read(name, limit)
+
+    return read
 
 
 def _safe_parts(path: str, name: str) -> list[str]:
@@ -156,3 +146,8 @@ def _safe_parts(path: str, name: str) -> list[str]:
     if not parts or name.startswith("/") or "\\" in name or ":" in name or ".." in parts:
         raise BundleError(f"{path}: '{name}' is not a path inside the bundle")
     return parts
+
+
+def check_name(path: object, name: str) -> None:
+    """Raise unless `name` is a path inside of the bundle at `path`."""
+    _safe_parts(path, name)  # type: ignore[arg-type]

@@ -128,6 +128,7 @@ class Manifest:
             missing = [graph for graph in self.model.graph_names if graph not in variant.files]
             if missing:
                 raise BundleError(f"manifest.json: variant '{key}' lacks graph '{missing[0]}'")
+        _check_graphs_and_plans(self)
 
     @cached_property
     def model(self) -> ModelGraph:
@@ -172,6 +173,22 @@ def manifest_from_json(value: Any, where: str, read: Callable[[str, FileRecord],
     lenient = may_have_unknown_keys(value)
     files = None if read is None else _Carried(value.get("files"), where, read, lenient)
     return record_from_json(Manifest, value, where, ignore_unknown=lenient, files=files)
+
+
+def _check_graphs_and_plans(manifest: Manifest) -> None:
+    """Every graph says what it takes and gives; what is to be compiled is among the files, as it is read and written by these names."""
+    graphs = manifest.model.graph_names
+    for graph in graphs:
+        if graph not in manifest.graphs:
+            raise BundleError(f"manifest.json: graphs lacks '{graph}', which a node uses")
+    for key, plan in manifest.planned.items():
+        if sorted(plan.sources) != sorted(graphs):
+            raise BundleError(
+                f"manifest.json: planned '{key}' has the graphs {', '.join(plan.sources) or '(none)'}; the model has {', '.join(graphs)}"
+            )
+        for path in plan.sources.values():
+            if path not in manifest.files:
+                raise BundleError(f"manifest.json: planned '{key}' names '{path}', which is not among its files")
 
 
 class _Carried:

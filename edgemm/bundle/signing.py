@@ -16,9 +16,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgemm.bundle.files import SIGNATURES, SIGNATURES_LIMIT_BYTES, Bundle
+from edgemm.bundle.files import SIGNATURES, Bundle
 from edgemm.errors import BundleError, UsageError
 from edgemm.host.optional import require
+from edgemm.limits import SIGNATURES_BYTES
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -81,7 +82,7 @@ def sign(bundle: str | Path, key: str | Path) -> str:
     lines = {name: signature for name, signature in _signatures(opened.signatures()).items() if name != public}
     lines[public] = private.sign(_PURPOSE + opened.id.encode())
     text = "".join(f"ed25519 {name} {signature.hex()}\n" for name, signature in lines.items())
-    if len(text) > SIGNATURES_LIMIT_BYTES:
+    if len(text) > SIGNATURES_BYTES:
         raise UsageError(f"{bundle}: {len(lines)} keys have signed it, more than anybody would read; export it again")
     try:
         (_put_in_folder if opened.path.is_dir() else _put_in_zip)(opened.path, text)

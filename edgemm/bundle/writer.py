@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
-from edgemm.bundle.files import DIGEST, MANIFEST
+from edgemm.bundle.files import DIGEST, MANIFEST, check_name
 from edgemm.bundle.manifest import FileRecord, Manifest, json_from_manifest
 from edgemm.errors import BundleError, UsageError
 
@@ -63,7 +63,12 @@ class BundleWriter:
         return self.folder.with_name(self.folder.name + ".zip")
 
     def path(self, name: str) -> Path:
-        """Where to write the file that the bundle will call `name`; its folder exists."""
+        """Where to write the file that the bundle will call `name`; its folder exists.
+
+        Raises:
+            BundleError: that would be outside of the bundle; names may come from a manifest that somebody else wrote.
+        """
+        check_name(self.target, name)
         path = self.folder / name
         with _disk_errors(self.target):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -107,6 +107,7 @@ def verify(
     missing = [name for name in needed if name not in vectors]
     if missing:
         raise BundleError(f"{bundle}: its test vectors lack '{missing[0]}'")
+    _check_vectors(opened, vectors)
     chosen = {key: v for key, v in opened.manifest.variants.items() if variants is None or key in variants}
     for number, (key, variant) in enumerate(chosen.items()):
         progress("checking", number, len(chosen), key)
@@ -130,6 +131,29 @@ def verify(
         if below:
             found.failed[key] = f"{', '.join(below)} below {gate}"
     return found
+
+
+def _check_vectors(opened: Bundle, vectors: Mapping[str, np.ndarray]) -> None:
+    """They are what the inputs make and the graphs give, with the same number of rows."""
+    manifest = opened.manifest
+    specs = {f"input.{key}": spec for key, spec in specs_by_key(manifest.inputs).items()}
+    given = {
+        (node.name, output): spec
+        for node in manifest.nodes
+        for output, spec in zip(node.outputs, manifest.graphs[node.graph].outputs, strict=False)
+    }
+    specs |= {f"{node}.{output}": spec for (node, output), spec in given.items()}
+    for name, output in manifest.outputs.items():
+        read = {tensor: given.get((edge.owner, edge.output)) for tensor, edge in output.reads.items()}
+        specs |= {f"output.{name}.{tensor}": spec for tensor, spec in read.items() if spec is not None}
+    found = {name: vectors[name] for name in specs if name in vectors}
+    rows = len(found[next(iter(specs))])
+    for name, array in found.items():
+        fits = array.dtype == specs[name].dtype and specs[name].accepts_shape(array.shape) and len(array) == rows
+        if not fits:
+            raise BundleError(
+                f"{opened.path}: its test vectors have '{name}' as {array.dtype} {list(array.shape)}; expected {specs[name]}, {rows} rows"
+            )
 
 
 def _runners(opened: Bundle, key: str) -> tuple[Mapping[str, Runner], str]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from edgemm.cli.commands import find_command, overview
@@ -19,6 +20,7 @@ from edgemm.printable import printable
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
+TERMINATED = 143  # 128 + SIGTERM
 _LINES, _COLUMNS = 24, 400
 
 
@@ -86,7 +88,26 @@ def _run(words: list[str]) -> int:
     command = find_command(name)
     parser = _Parser(f"edgemm {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_arguments(parser)
-    return command.run(parser.parse_args(words[1:]))
+    with _ended_by_sigterm():
+        return command.run(parser.parse_args(words[1:]))
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM (of systemd, of `docker stop`) ends a command as Ctrl-C does, so that what it has is closed and what it was writing is gone; once, since closing takes its time."""
+
+    def end(number: int, frame: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise SystemExit(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from edgemm.cli.printing import print_text
 from edgemm.cli.provider import add_provider_argument
@@ -19,7 +16,6 @@ from edgemm.errors import SinkError, UsageError
 if TYPE_CHECKING:
     from edgemm.streaming.stream import Stream
 
-TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
 EXAMPLES = """\
 URIs of inputs ('edgemm plugins --kind source' lists them all):
@@ -109,10 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     inputs = inputs_from_words(arguments.input)
     trust = trust_from_arguments(arguments)
-    with (
-        ended_by_sigterm(),
-        edgemm.open(arguments.bundle, variant=arguments.variant, provider=arguments.provider, trust=trust) as model,
-    ):
+    with edgemm.open(arguments.bundle, variant=arguments.variant, provider=arguments.provider, trust=trust) as model:
         check_inputs(model, inputs)
         with edgemm.stream(
             model,
@@ -131,24 +124,6 @@ def run(arguments: argparse.Namespace) -> int:
                 raise
         _say_what_was_lost(stream)
     return 1 if stream.muted else 0
-
-
-@contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM (of systemd, of `docker stop`) ends what is inside as Ctrl-C does, so that it is closed; once, since closing takes its time."""
-
-    def end(number: int, frame: object) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise SystemExit(TERMINATED)
-
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def _say_what_was_lost(stream: Stream) -> None:

@@ -81,6 +81,7 @@ def build(
         UsageError: nothing is planned, or not for that device.
         ParityError: what was compiled does not compute what the reference does; the bundle is as it was.
         ExportError: this machine cannot build it (with the reason and remedy), or the compiler refused.
+        BundleError: it was changed, is not the one that `trust` names, or would have a file outside of it read or written.
     """
     host = host or default_host()
     opened = Bundle(bundle, trust)

@@ -8,8 +8,6 @@ sees the states that really come up. It knows nothing of quantization.
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from edgemm.checking.arrays import arrays_from_npz
 from edgemm.checking.rollout import Rollout, in_time, remembers, rollout
 from edgemm.errors import InputError, UsageError
 from edgemm.host.interfaces import Feeds, Runner
@@ -207,9 +206,9 @@ def _converted(name: str, kind: InputKind, rows: Sequence[Mapping[str, Any]]) ->
 
 def _rows_of_file(inputs: Mapping[str, InputKind], path: Path) -> list[dict[str, Any]]:
     try:
-        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        with path.open("rb") as file:
+            arrays = arrays_from_npz(file)
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"calibration: cannot read '{path}' as .npz with one array of rows per input: {error}"
         ) from None
@@ -219,8 +218,15 @@ def _rows_of_file(inputs: Mapping[str, InputKind], path: Path) -> list[dict[str,
     counts = {name: len(arrays[name]) for name in inputs}
     if len(set(counts.values())) != 1:
         raise UsageError(f"calibration: '{path}' is not aligned, its inputs have different numbers of rows: {counts}")
-    columns = {name: kind.raw_rows(arrays[name]) for name, kind in inputs.items()}
+    columns = {name: _raw_rows(name, kind, arrays[name]) for name, kind in inputs.items()}
     return [{name: column[index] for name, column in columns.items()} for index in range(counts[next(iter(inputs))])]
+
+
+def _raw_rows(name: str, kind: InputKind, rows: np.ndarray) -> Sequence[Any]:
+    try:
+        return kind.raw_rows(rows)
+    except InputError as error:
+        raise InputError(f"calibration: input '{name}': {error}") from None
 
 
 def _random_samples(inputs: Mapping[str, InputKind]) -> Samples:

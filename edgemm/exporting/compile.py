@@ -10,6 +10,7 @@ from edgemm.bundle.writer import BundleWriter
 from edgemm.host.interfaces import Exporter, ShapeRange
 from edgemm.host.named import Provider
 from edgemm.machine.profiles import DeviceProfile
+from edgemm.runners.self_contained import check_self_contained
 from edgemm.tensors import TensorSpec
 
 LARGEST_BATCH = 8
@@ -54,11 +55,13 @@ def compile_variant(
 
     Raises:
         ExportError: the compiler refuses.
+        BundleError: a graph would have it read another file.
     """
     files = {graph: f"variants/{key}/{graph}.{exporter.format}" for graph in sources}
     build: dict[str, Any] = {}
     for graph, source in sources.items():
         tell(f"{key}: {graph}")
+        check_self_contained(writer.path(source).read_bytes(), graph)  # compilers read what a graph names, too
         shapes = shape_ranges(inputs[graph])
         record = exporter.build(writer.path(source), writer.path(files[graph]), device=device, shapes=shapes)
         build[graph] = {**record.__dict__, "warnings": list(record.warnings)}

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from edgemm.assets import Files
+from edgemm.bundle.plain_json import value_from_json
 from edgemm.errors import CheckpointError
 from edgemm.host.plugin_host import PluginHost
 from edgemm.model.spec import ModelSpec, files_of_spec, spec_from_text
@@ -75,7 +76,7 @@ def load(path: str | Path, *, host: PluginHost | None = None, spec: ModelSpec | 
     }
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_FILE)}
     if spec is None:
-        if metadata.get("format") != _FORMAT:
+        if metadata.get("format") != _FORMAT or "spec" not in metadata:
             raise CheckpointError(
                 f"'{path}' holds weights but no EdgeMM model specification; load it into your own nn.Module and use edgemm.wrap"
             )
@@ -88,8 +89,16 @@ def load(path: str | Path, *, host: PluginHost | None = None, spec: ModelSpec | 
 
 def about(path: str | Path) -> dict[str, Any]:
     """What `save` was told to remember."""
-    with safe_open(checkpoint_path(path), "pt") as file:
-        found: dict[str, Any] = json.loads((file.metadata() or {}).get("about", "{}"))
+    path = checkpoint_path(path)
+    try:
+        with safe_open(path, "pt") as file:
+            found = value_from_json((file.metadata() or {}).get("about", "{}"))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(f"cannot read what the checkpoint '{path}' remembers of itself: {error}") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(
+            f"what the checkpoint '{path}' remembers of itself is {type(found).__name__}, expected a table"
+        )
     return found
 
 

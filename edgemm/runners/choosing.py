@@ -21,6 +21,7 @@ from edgemm.runners.providers import CPU, ON_GPU
 if TYPE_CHECKING:
     from edgemm.host.entries import RunnerEntry
     from edgemm.host.interfaces import Runner, RunnerFit
+    from edgemm.tensors import TensorSpec
 
 REFERENCE = "cpu.onnxruntime.fp32"
 _ONNX = "onnxruntime"
@@ -169,7 +170,7 @@ def load_runners(
     try:
         for graph, content in contents.items():
             runners[graph] = _runner(bundle, bundle.manifest.variants[key], graph, content, threads, provider)
-            _check_inputs(bundle, key, graph, runners[graph])
+            _check_tensors(bundle, key, graph, runners[graph])
     except BaseException:
         for runner in runners.values():
             runner.close()
@@ -264,12 +265,23 @@ def _files(variant: Variant) -> str:
     return f"'.{', .'.join(sorted(_endings(variant)))}' files"
 
 
-def _check_inputs(bundle: Bundle, key: str, graph: str, runner: Runner) -> None:
-    expected = bundle.manifest.graphs[graph].inputs
-    if tuple(runner.inputs) != expected:
+def _check_tensors(bundle: Bundle, key: str, graph: str, runner: Runner) -> None:
+    """What was loaded is what the manifest says of it; of an output's size, as far as a quantized graph or an engine still knows it."""
+    declared = bundle.manifest.graphs[graph]
+    if tuple(runner.inputs) != declared.inputs:
         raise BundleError(
-            f"{bundle.path}: graph '{graph}' of variant '{key}' takes {_listed(runner.inputs)}, the manifest says {_listed(expected)}"
+            f"{bundle.path}: graph '{graph}' of variant '{key}' takes {_listed(runner.inputs)}, the manifest says {_listed(declared.inputs)}"
         )
+    if len(runner.outputs) != len(declared.outputs) or not all(map(_is_declared, runner.outputs, declared.outputs)):
+        raise BundleError(
+            f"{bundle.path}: graph '{graph}' of variant '{key}' gives {_listed(runner.outputs)}, the manifest says {_listed(declared.outputs)}"
+        )
+
+
+def _is_declared(found: TensorSpec, declared: TensorSpec) -> bool:
+    return (found.name, found.dtype, len(found.shape)) == (declared.name, declared.dtype, len(declared.shape)) and all(
+        size == expected for size, expected in zip(found.shape, declared.shape, strict=True) if isinstance(size, int)
+    )
 
 
 def _listed(specs: object) -> str:

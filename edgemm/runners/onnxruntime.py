@@ -13,6 +13,7 @@ import onnxruntime as ort
 
 from edgemm.errors import BundleError, MissingDependencyError, UnknownNameError
 from edgemm.runners.providers import BROUGHT_BY, CPU, ON_GPU, PROVIDERS
+from edgemm.runners.self_contained import check_self_contained
 from edgemm.runners.values import HOST, Bound, HostValue, PlainBound, Value
 from edgemm.tensors import BATCH, TensorSpec
 
@@ -41,7 +42,7 @@ class OnnxRuntimeRunner:
         provider: `cpu`, `cuda`, `tensorrt` or `openvino`; what it cannot run falls to the CPU, operator by operator.
 
     Raises:
-        BundleError: the graph cannot be loaded.
+        BundleError: the graph cannot be loaded, or would read another file.
         UnknownNameError: there is no such provider.
         MissingDependencyError: the installed ONNX Runtime was built without it, or it does not start on this machine.
     """
@@ -50,6 +51,7 @@ class OnnxRuntimeRunner:
         self, model: bytes, name: str, *, threads: int = 1, optimise: bool = True, provider: str = CPU
     ) -> None:
         check_provider(provider)
+        check_self_contained(model, name)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

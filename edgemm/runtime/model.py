@@ -13,6 +13,7 @@ from edgemm.errors import NOT_FINITE, BundleError, EdgeMMError, InputError, NotF
 from edgemm.model.edge import INPUT
 from edgemm.outputs.results import ABSENT, LIVE, InputState, Result, Timings
 from edgemm.runners.choosing import REFERENCE, choices, load_runners
+from edgemm.runners.fitting import misfit
 from edgemm.runners.providers import CPU
 from edgemm.runners.values import is_finite
 from edgemm.runtime.single_pass import SinglePass, by_key, specs_by_key
@@ -73,8 +74,9 @@ class Model:
         self._specs = specs_by_key(self.graph.inputs)
         self._closed = False
         try:
-            self._check_inputs()
-            self._check_outputs()
+            problem = misfit(self.graph, self.runners)
+            if problem:
+                raise BundleError(f"{bundle.path}: {problem}")
         except BaseException:
             self.close()
             raise
@@ -167,34 +169,6 @@ class Model:
             return self.graph.inputs[name].convert(raw)
         except InputError as error:
             raise InputError(f"input '{name}': {error}") from None
-
-    def _check_inputs(self) -> None:
-        """What inputs make must be what graphs take: sizes are checked before anything is allocated for them."""
-        for node in self.graph.nodes:
-            takes = {spec.name: spec for spec in self.runners[node.graph].inputs}
-            for tensor, edge in node.reads.items():
-                if not edge.from_input or edge.window is not None:
-                    continue
-                made, taken = self.graph.inputs[edge.output].tensors[self.graph.tensor_index(edge)], takes[tensor]
-                pairs = zip(made.shape[1:], taken.shape[1:], strict=False)
-                fits = len(made.shape) == len(taken.shape) and all(a == b for a, b in pairs if isinstance(b, int))
-                if made.dtype != taken.dtype or not fits:
-                    raise BundleError(
-                        f"{self.bundle.path}: input '{edge.output}' is {made}, but graph '{node.graph}' takes {taken}"
-                    )
-
-    def _check_outputs(self) -> None:
-        """What graphs give must be what outputs read: a label too many would give every later class a wrong name."""
-        for name, output in self.graph.outputs.items():
-            specs = {}
-            for tensor, edge in output.reads.items():
-                node = self.graph.node(edge.owner)
-                specs[tensor] = self.runners[node.graph].outputs[node.outputs.index(edge.output)]
-            problem = output.kind.check(specs)
-            if problem:
-                raise BundleError(
-                    f"{self.bundle.path}: output '{name}' cannot be read as {output.kind.kind}: {problem}"
-                )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -283,3 +283,14 @@ def test_wrong_requests_are_refused(graphs, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="not a readable ONNX file"):
         cpu_int8().quantize(broken, tmp_path / "x.onnx", precision="int8", calibration=graph.batches, keep_fp32=())
     assert [path.name for path in tmp_path.iterdir()] == ["broken.onnx"]
+
+
+def test_a_graph_whose_data_is_in_another_file_is_not_quantized(tmp_path):
+    weights = numpy_helper.from_array(np.ones((4, 4), np.float32), "w")
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ends[:1], ends[1:], [weights])
+    source = tmp_path / "foreign.onnx"
+    onnx.save(helper.make_model(graph), source, save_as_external_data=True, location="weights", size_threshold=0)
+    with pytest.raises(ExportError, match="keeps data of a tensor in another file"):
+        cpu_int8().quantize(source, tmp_path / "int8.onnx", precision="int8", calibration=list, keep_fp32=[])
+    assert not (tmp_path / "int8.onnx").exists()

@@ -11,6 +11,7 @@ import onnx
 from onnx import ModelProto
 
 from edgemm.errors import EdgeMMError, ExportError
+from edgemm.runners.self_contained import check_self_contained
 from edgemm_exporters.onnxruntime_quant.float16 import float16_from_float32
 from edgemm_exporters.onnxruntime_quant.quiet import quiet_tools
 from edgemm_exporters.onnxruntime_quant.static_int8 import CPU, TENSORRT, int8_from_float32
@@ -101,8 +102,10 @@ def _raise_opset(model: ModelProto, version: int) -> None:
 
 def _load(source: Path) -> ModelProto:
     try:
-        model = onnx.load(str(source))
-    except Exception as error:  # protobuf's DecodeError, OSError, and onnx's own checks of external data
+        content = source.read_bytes()
+        check_self_contained(content, source.name)
+        model = onnx.load_from_string(content)
+    except Exception as error:  # protobuf's DecodeError, OSError, and data that is in another file
         raise ExportError(f"{source} is not a readable ONNX file: {error}") from error
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"unnamed_{node.op_type}_{index}"  # the tools address nodes by name

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from edgemm.errors import InputError
 from edgemm.inputs.kind import InputKind, Tensors, check_positive, not_this
 from edgemm.tensors import BATCH, TensorSpec
 
@@ -46,9 +47,13 @@ class Text(InputKind):
 
     def raw_rows(self, rows: np.ndarray) -> Sequence[Any]:
         """Lines, from an array of str, or of bytes padded with 0."""
-        if rows.dtype.kind == "U":
+        if rows.dtype.kind == "U" and rows.ndim == 1:
             return [str(row) for row in rows]
-        return [bytes(row.astype(np.uint8)).rstrip(b"\0").decode("utf-8", "ignore") for row in rows]
+        if rows.dtype != np.uint8 or rows.ndim != 2:
+            raise InputError(
+                f"expected an array of str, or of uint8 (rows, bytes); got {rows.dtype} {list(rows.shape)}"
+            )
+        return [bytes(row).rstrip(b"\0").decode("utf-8", "ignore") for row in rows]
 
     def draw(self, count: int, generator: np.random.Generator) -> Tensors:
         """Lines with a number behind them, so that no two are alike."""

@@ -112,7 +112,7 @@ class Tokens(InputKind):
 
     def raw_rows(self, rows: np.ndarray) -> Sequence[Any]:
         """Texts, from an array of str."""
-        return [str(row) for row in rows] if rows.dtype.kind == "U" else list(rows)
+        return [str(row) for row in rows] if rows.dtype.kind == "U" and rows.ndim == 1 else list(rows)
 
     def draw(self, count: int, generator: np.random.Generator) -> Tensors:
         """Any tokens of the vocabulary, each row of another length."""

@@ -76,7 +76,7 @@ class Classes(OutputKind):
         shape = specs["scores"].shape
         if len(shape) != 2 or (isinstance(shape[1], int) and shape[1] != len(self.labels)):
             return f"it has {len(self.labels)} labels, but its scores are {specs['scores']}"
-        return ""
+        return "" if specs["scores"].dtype.startswith("float") else f"scores must be floats, they are {specs['scores']}"
 
     def read(self, tensors: Mapping[str, np.ndarray]) -> Classification:
         """Scores with their names."""

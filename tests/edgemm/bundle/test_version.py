@@ -119,7 +119,13 @@ def test_what_is_no_manifest_is_refused(one_node, text):
 
 
 def test_building_loses_nothing_of_a_newer_bundle(one_node):
-    planned = {"device": "d", "backend": "b", "precision": "fp16", "sources": {}, "reason": ""}
+    planned = {
+        "device": "d",
+        "backend": "b",
+        "precision": "fp16",
+        "sources": {"net": "graphs/net/model.onnx"},
+        "reason": "",
+    }
     change(one_node, NEWER, {"mood": "sunny", "planned": {"d.b.fp16": planned}})
     before = (one_node / "manifest.json").read_text()
     with pytest.raises(UsageError, match=r"'edgemm 9\.1\.0' wrote it.*update EdgeMM"):

@@ -170,6 +170,25 @@ def test_vectors_that_cannot_be_read_are_refused_and_never_unpickled(write, cont
         edgemm.verify(write({"fp32": product(np.eye(4))}, vectors=content))
 
 
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("input.x", ROWS[:, :3]),
+        ("input.x", ROWS.astype(np.float64)),
+        ("input.x", ROWS[:0]),
+        ("net.y", ROWS[:, :3]),
+        ("net.y", ROWS[0]),
+        ("net.y", np.array(list("abcdefgh"))),
+        ("output.answer.scores", ROWS[:, :3]),
+        ("output.answer.scores", ROWS[:5]),
+        ("output.answer.scores", ROWS.astype(np.int64)),
+    ],
+)
+def test_vectors_of_another_shape_are_refused_with_both(write, name, array):
+    with pytest.raises(BundleError, match=r"its test vectors have '.*' as .*; expected float32 \[batch, 4\], \d rows"):
+        edgemm.verify(write({"fp32": product(np.eye(4))}, vectors=arrays(**{name: array})))
+
+
 def test_a_result_says_all_of_it_in_json(write):
     found = edgemm.verify(write({"fp32": product(turned(30))})).to_json()
     assert json.loads(json.dumps(found)) == found

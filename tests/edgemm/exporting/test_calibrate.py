@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import edgemm
-from edgemm.exporting.calibrate import Samples, feeds_per_graph
+from edgemm.errors import InputError, UsageError
+from edgemm.exporting.calibrate import Samples, feeds_per_graph, load_samples
 from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.tensors import BATCH, TensorSpec
@@ -79,3 +80,30 @@ def test_a_quantizer_sees_the_states_that_come_up(rows, streams):
     assert state.min() > 100
     seen = np.concatenate([feeds["x"] for feeds in batches])
     assert sorted(seen.ravel()) == list(range(1, rows + 1)), "every sample, once"
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array(3.0, np.float32),
+        np.array("text"),
+        np.array([{}, 1], object),
+        np.array([b"a", b"b"]),
+        np.zeros(3, "V8"),
+        np.zeros((0, 3), np.float32),
+        np.full((4, 3), 1e300),
+        np.zeros((4, 0)),
+        np.array([["a", "b"], ["c", "d"]]),
+        np.full((4, 3), np.nan),
+    ],
+    ids=lambda array: f"{array.dtype} {list(array.shape)}",
+)
+@pytest.mark.parametrize(
+    "kind",
+    [edgemm.Image(2, 2), edgemm.Audio(1000, 100, 20), edgemm.Text(8), edgemm.Tensor((2,))],
+    ids=["image", "audio", "text", "tensor"],
+)
+def test_samples_that_are_no_rows_of_the_input_are_refused_with_a_reason(tmp_path, kind, array):
+    np.savez(tmp_path / "samples.npz", x=array)
+    with pytest.raises((UsageError, InputError), match=r"^calibration: "):
+        load_samples({"x": kind}, tmp_path / "samples.npz")

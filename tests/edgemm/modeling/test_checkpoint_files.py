@@ -7,6 +7,8 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import edgemm
@@ -15,7 +17,7 @@ import edgemm_plugins.heads
 from edgemm.errors import CheckpointError, SpecError
 from edgemm.host.plugin_host import PluginHost
 from edgemm.model.spec import spec_from_file, spec_from_text
-from edgemm.modeling.checkpoint import load, save
+from edgemm.modeling.checkpoint import about, load, save
 from edgemm.modeling.compose import compose
 from edgemm_plugins.inputs.tokens import Tokens
 
@@ -106,3 +108,32 @@ def test_a_spec_without_a_place_opens_no_file(model_toml, monkeypatch):
     monkeypatch.chdir(model_toml.parent)
     with pytest.raises(SpecError, match=r"there is no folder to look for the file .words/en\.json. in"):
         spec_from_text(SPEC)
+
+
+def checkpoint(path, **metadata):
+    save_file({"w": torch.zeros(1)}, path, metadata)
+    return path
+
+
+def test_a_checkpoint_that_lost_its_specification_says_so(tmp_path):
+    path = checkpoint(tmp_path / "c.safetensors", format="edgemm-checkpoint-1")
+    with pytest.raises(CheckpointError, match="holds weights but no EdgeMM model specification"):
+        load(path)
+
+
+@pytest.mark.parametrize("told", ["{", "NaN", "[1]", '{"a": 1, "a": 2}', "[" * 100_000])
+def test_what_a_checkpoint_remembers_is_a_table_or_refused(tmp_path, told):
+    path = checkpoint(tmp_path / "c.safetensors", about=told)
+    with pytest.raises(CheckpointError, match="remembers of itself"):
+        about(path)
+
+
+def test_a_checkpoint_that_is_not_there_remembers_nothing(tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"x")
+    for name in ("none.safetensors", "broken.safetensors"):
+        with pytest.raises(CheckpointError, match=f"cannot read what the checkpoint '.*{name}' remembers"):
+            about(tmp_path / name)
+
+
+def test_a_checkpoint_that_was_told_nothing_remembers_nothing(tmp_path):
+    assert about(checkpoint(tmp_path / "c.safetensors", format="other")) == {}
