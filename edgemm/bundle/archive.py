@@ -10,14 +10,14 @@ import stat
 import zipfile
 import zlib
 
-from edgemm.bundle.limits import (
+from edgemm.errors import BundleError
+from edgemm.limits import (
     ZIP_DIRECTORY_BYTES,
     ZIP_MEMBERS,
     ZIP_RATIO,
     ZIP_RATIO_FROM_BYTES,
     ZIP_TOTAL_BYTES,
 )
-from edgemm.errors import BundleError
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
 _METHODS = (

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from edgemm.bundle import limits
+from edgemm import limits
 from edgemm.bundle.manifest import FileRecord, manifest_from_json
 from edgemm.bundle.plain_json import value_from_json
 from edgemm.bundle.trust import UNTRUSTED, Trust

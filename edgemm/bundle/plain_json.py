@@ -9,7 +9,7 @@ import json
 from math import isfinite
 from typing import Any, NoReturn
 
-from edgemm.bundle.limits import NUMBER_DIGITS
+from edgemm.limits import NUMBER_DIGITS
 
 
 def value_from_json(text: bytes | str) -> Any:

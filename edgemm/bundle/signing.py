@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgemm.bundle.files import SIGNATURES, Bundle
-from edgemm.bundle.limits import SIGNATURES_BYTES
 from edgemm.errors import BundleError, UsageError
 from edgemm.host.optional import require
+from edgemm.limits import SIGNATURES_BYTES
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey

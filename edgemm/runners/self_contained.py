@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from edgemm.bundle.limits import GRAPH_FIELDS
 from edgemm.errors import BundleError
+from edgemm.limits import GRAPH_FIELDS
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types; groups (3 and 4) are in no ONNX file
 _LONGEST_TAG, _LARGEST_TAG, _LONGEST_NUMBER = 5, 2**32 - 1, 10

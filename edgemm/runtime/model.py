@@ -11,10 +11,10 @@ from edgemm.bundle.files import Bundle
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import BundleError, EdgeMMError, InputError, UnknownNameError, UsageError
 from edgemm.model.edge import INPUT
+from edgemm.model.fitting import misfit
 from edgemm.outputs.results import ABSENT, LIVE, InputState, Result, Timings
 from edgemm.runners.choosing import REFERENCE, choices, load_runners
 from edgemm.runners.providers import CPU
-from edgemm.runtime.fitting import misfit
 from edgemm.runtime.single_pass import SinglePass, by_key, specs_by_key
 
 if TYPE_CHECKING:

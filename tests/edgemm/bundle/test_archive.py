@@ -10,8 +10,8 @@ import zipfile
 import pytest
 
 import edgemm
+from edgemm import limits
 from edgemm.bundle import archive as archive_module
-from edgemm.bundle import limits
 from edgemm.bundle.archive import Archive
 from edgemm.bundle.files import Bundle
 from edgemm.errors import BundleError

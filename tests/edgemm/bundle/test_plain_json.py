@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 import edgemm
-from edgemm.bundle import limits
+from edgemm import limits
 from edgemm.bundle.plain_json import value_from_json
 from edgemm.errors import BundleError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from edgemm.bundle.limits import TENSOR_BYTES
+from edgemm.limits import TENSOR_BYTES
 from edgemm.model.edge import AGE, MASK, Edge
 from edgemm.model.graph import ModelGraph, Node
 from edgemm.model.rules import Until
