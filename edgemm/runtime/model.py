@@ -11,9 +11,9 @@ from edgemm.bundle.files import Bundle
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import NOT_FINITE, BundleError, EdgeMMError, InputError, NotFiniteError, UnknownNameError, UsageError
 from edgemm.model.edge import INPUT
+from edgemm.model.fitting import misfit
 from edgemm.outputs.results import ABSENT, LIVE, InputState, Result, Timings
 from edgemm.runners.choosing import REFERENCE, choices, load_runners
-from edgemm.runners.fitting import misfit
 from edgemm.runners.providers import CPU
 from edgemm.runners.values import is_finite
 from edgemm.runtime.single_pass import SinglePass, by_key, specs_by_key

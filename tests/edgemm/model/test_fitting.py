@@ -12,9 +12,9 @@ import edgemm
 from edgemm import limits
 from edgemm.errors import BundleError
 from edgemm.model.edge import edges
+from edgemm.model.fitting import misfit
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.model.rules import Trigger
-from edgemm.runners.fitting import misfit
 from edgemm.tensors import TensorSpec
 from edgemm_plugins.inputs.tensor import Tensor
 from edgemm_plugins.outputs.array import Array
