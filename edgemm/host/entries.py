@@ -64,6 +64,9 @@ class EncoderEntry(ConfiguredEntry):
 
     d is the model's width, which all its encoders share. They get it in `config`: where that has a field `width`, and the model.toml does not set
     it, it is filled in.
+
+    Attributes:
+        modality: of the inputs that it encodes (`InputKind.modality`), so that others are refused; "" takes any, and has to look at `input` itself.
     """
 
     modality: str = ""

@@ -1,1 +1,1 @@
-"""The torch side: make a model of plugins or of one's own nn.Module, train it, evaluate it."""
+"""Making a model: of plugins that a model.toml names, or of one's own nn.Module, and keeping it. Torch, but for reading the model.toml."""

@@ -18,8 +18,8 @@ from edgemm.assets import Files
 from edgemm.bundle.plain_json import value_from_json
 from edgemm.errors import CheckpointError
 from edgemm.host.plugin_host import PluginHost
-from edgemm.model.spec import ModelSpec, files_of_spec, spec_from_text
 from edgemm.modeling.compose import ComposedModel, compose
+from edgemm.modeling.spec import ModelSpec, files_of_spec, spec_from_text
 
 FILE_NAME = "model.safetensors"
 _FORMAT = "edgemm-checkpoint-1"

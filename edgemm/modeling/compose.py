@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from edgemm.errors import EdgeMMError, PluginError, SpecError
 from edgemm.host.entries import ConfiguredEntry, EncoderEntry, FusionEntry, HeadEntry
 from edgemm.host.plugin_host import PluginHost, default_host
+from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph
-from edgemm.model.spec import Component, ModelSpec, graph_from_spec, options_of
+from edgemm.modeling.spec import ModelSpec, graph_from_spec, options_of
+from edgemm.modeling.tables import EncoderTable, PluginTable, line_of
 from edgemm.tensors import BATCH, TensorSpec
 
 
@@ -33,9 +35,9 @@ class ComposedModel(nn.Module):
         self.inputs = tuple(spec.inputs)
         width = spec.model.width
         self.encoders = nn.ModuleDict()
-        for name, component in (*spec.encoders.items(), *((table.name, table) for table in spec.node)):
-            if not component.share:
-                self.encoders[name] = self._encoder(name, component, host)
+        for name, path, table in spec.encoder_tables:
+            if not table.share:
+                self.encoders[name] = self._encoder(name, path, table, host)
         self.graph = _with_state(self.graph, self.state_by_graph)
         self.fusion = _made(host, FusionEntry, spec.fusion, ("fusion",), spec, spec.encoder_names, width)
         self.heads = nn.ModuleDict(
@@ -54,13 +56,11 @@ class ComposedModel(nn.Module):
         """Graph name -> state inputs, of encoders that have some: their attribute `state` says name -> shape without the batch."""
         return {name: found for name, encoder in self.encoders.items() if (found := _state_of(name, encoder))}
 
-    def _encoder(self, name: str, component: Component, host: PluginHost) -> nn.Module:
-        node = self.graph.node(name)
-        read = next((edge.output for edge in node.reads.values() if edge.from_input), "")
-        if not read:
-            raise SpecError(f"node '{name}' must read at least one input of the model")
-        component = _with_width(component, self.spec.model.width, host)
-        return _made(host, EncoderEntry, component, ("encoders", name), self.spec, self.graph.inputs[read])
+    def _encoder(self, name: str, path: tuple[str, ...], table: EncoderTable, host: PluginHost) -> nn.Module:
+        read = next(edge.output for edge in self.graph.node(name).reads.values() if edge.from_input)
+        kind = self.graph.inputs[read]
+        _check_modality(table.use, read, kind, (*path, "use"), self.spec.text, host)
+        return _made(host, EncoderEntry, _with_width(table, self.spec.model.width, host), path, self.spec, kind)
 
 
 class FusionGraph(nn.Module):
@@ -116,30 +116,46 @@ def compose(spec: ModelSpec, host: PluginHost | None = None) -> ComposedModel:
 def _made(
     host: PluginHost,
     record: type[ConfiguredEntry],
-    component: Component,
+    table: PluginTable,
     where: tuple[str, ...],
     spec: ModelSpec,
     *arguments: Any,
 ) -> nn.Module:
-    factory, options = options_of(component, where, record, host, spec.text)
-    kind = host.find(record, component.use).kind
+    factory, options = options_of(table, where, record, host, spec.text)
+    kind = host.find(record, table.use).kind
     try:
         module = factory(options, *arguments)
     except EdgeMMError:
         raise
     except Exception as error:
-        raise PluginError(f"{kind} '{component.use}' could not be made: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{kind} '{table.use}' could not be made: {type(error).__name__}: {error}") from error
     if not isinstance(module, nn.Module):
-        raise PluginError(f"{kind} '{component.use}' made a {type(module).__name__}, not a torch nn.Module")
+        raise PluginError(f"{kind} '{table.use}' made a {type(module).__name__}, not a torch nn.Module")
     return module
 
 
-def _with_width(component: Component, width: int, host: PluginHost) -> Component:
+def _check_modality(use: str, name: str, kind: InputKind, path: tuple[str, ...], text: str, host: PluginHost) -> None:
+    """Refuse an encoder of another modality than its input's; one that names none takes any."""
+    modality = host.find(EncoderEntry, use).entry.modality
+    if modality in ("", kind.modality):
+        return
+    fitting = [
+        known for known, found in host.entries(EncoderEntry).items() if found.entry.modality in ("", kind.modality)
+    ]
+    line = line_of(text, path)
+    raise SpecError(
+        f"{f'line {line}: ' if line else ''}{'.'.join(path)}: '{use}' encodes {modality}, but input '{name}' (kind '{kind.kind}') is "
+        f"{kind.modality}\n  encoders for {kind.modality}: {', '.join(sorted(fitting)) or '(none is installed)'}",
+        path,
+    )
+
+
+def _with_width(table: EncoderTable, width: int, host: PluginHost) -> EncoderTable:
     """Fill in the option `width` of an encoder that has one: the length of its tokens is the model's (see `EncoderEntry`)."""
-    if "width" in component.options:
-        return component
-    registered = host.find(EncoderEntry, component.use)
+    if "width" in table.options:
+        return table
+    registered = host.find(EncoderEntry, table.use)
     reference = registered.entry.config
     if reference and "width" in host.resolve(registered, reference).model_fields:
-        return component.model_copy(update={"width": width})
-    return component
+        return table.model_copy(update={"width": width})
+    return table

@@ -10,9 +10,9 @@ import torch
 
 from edgemm.errors import SpecError, UsageError
 from edgemm.host.plugin_host import PluginHost, default_host
-from edgemm.model.spec import ModelSpec, spec_from_file
 from edgemm.modeling import checkpoint
 from edgemm.modeling.compose import ComposedModel, compose
+from edgemm.modeling.spec import ModelSpec, spec_from_file
 from edgemm.progress import Progress, show_progress
 from edgemm.training.fit import TrainingRecord, train_model
 from edgemm.training.task import Task, load_task

@@ -28,7 +28,6 @@ TORCH_SIDE = (
     "edgemm.exporting",
     "edgemm.training",
     "edgemm.testing",
-    "edgemm.model.spec",
     "pydantic",
 )
 

@@ -18,7 +18,7 @@ import numpy as np
 
 import edgemm
 from edgemm.modeling.compose import compose
-from edgemm.model.spec import spec_from_text
+from edgemm.modeling.spec import spec_from_text
 
 SPEC = """
 [model]

@@ -21,9 +21,9 @@ from edgemm.exporting.calibrate import load_samples
 from edgemm.exporting.onnx_from_torch import onnx_from_torch, with_folded_batch_norms
 from edgemm.host.optional import is_installed
 from edgemm.host.plugin_host import PluginHost
-from edgemm.model.spec import spec_from_text
 from edgemm.modeling import checkpoint
 from edgemm.modeling.compose import compose
+from edgemm.modeling.spec import spec_from_text
 from edgemm.tensors import BATCH, TensorSpec
 from edgemm.training.evaluate import infer_from_bundle, infer_from_model
 

@@ -16,9 +16,9 @@ from edgemm.errors import PluginError, SpecError
 from edgemm.host.plugin_host import PluginHost
 from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
-from edgemm.model.spec import spec_from_text
 from edgemm.modeling import checkpoint
 from edgemm.modeling.compose import compose
+from edgemm.modeling.spec import spec_from_text
 from edgemm_exporters import onnxruntime_quant
 from edgemm_plugins import fusion, heads
 from edgemm_plugins.outputs.array import Array

@@ -25,7 +25,7 @@ from edgemm.host import hookspecs
 from edgemm.host.interfaces import Packet
 from edgemm.host.named import class_of_kind
 from edgemm.host.plugin_host import ENTRY_KINDS, default_host
-from edgemm.model.spec import spec_from_text
+from edgemm.modeling.spec import spec_from_text
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("edgemm_")]
 PLUGIN = '''

@@ -16,9 +16,9 @@ import edgemm_plugins.fusion
 import edgemm_plugins.heads
 from edgemm.errors import CheckpointError, SpecError
 from edgemm.host.plugin_host import PluginHost
-from edgemm.model.spec import spec_from_file, spec_from_text
 from edgemm.modeling.checkpoint import about, load, save
 from edgemm.modeling.compose import compose
+from edgemm.modeling.spec import spec_from_file, spec_from_text
 from edgemm_plugins.inputs.tokens import Tokens
 
 SPEC = """

@@ -1,4 +1,4 @@
-"""Composing a model: which width its encoders get."""
+"""Composing a model: which width its encoders get, and which inputs they take."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 import edgemm
+from edgemm.errors import SpecError
 from edgemm.host.plugin_host import PluginHost
-from edgemm.model.spec import spec_from_text
 from edgemm.modeling.compose import compose
+from edgemm.modeling.spec import spec_from_text
 
 SPEC = """
 [model]
@@ -63,6 +64,8 @@ def host(monkeypatch):
         yield edgemm.EncoderEntry("with.width", factory, config=f"{module.__name__}:WithWidth")
         yield edgemm.EncoderEntry("without.width", factory, config=f"{module.__name__}:WithoutWidth")
         yield edgemm.EncoderEntry("without.config", factory)
+        yield edgemm.EncoderEntry("of.text", factory, modality="text")
+        yield edgemm.EncoderEntry("of.images", factory, modality="image")
 
     @edgemm.hookimpl
     def edgemm_fusions():
@@ -94,3 +97,24 @@ def test_a_width_in_the_model_toml_is_kept(host):
 @pytest.mark.parametrize(("encoder", "options"), [("without.width", WithoutWidth()), ("without.config", {})])
 def test_an_encoder_without_such_an_option_is_left_alone(host, encoder, options):
     assert configuration(host, encoder) == options
+
+
+def test_an_encoder_of_the_input_s_modality_is_taken(host):
+    assert compose(spec_from_text(SPEC.format(encoder="of.images", options="")), host).encoders["image"].made_with
+
+
+def test_an_encoder_of_another_modality_is_refused_with_those_that_fit(host):
+    message = (
+        r"line 10: encoders\.image\.use: 'of\.text' encodes text, but input 'image' \(kind 'image'\) is image\n"
+        r"  encoders for image: of\.images, with\.width, without\.config, without\.width$"
+    )
+    with pytest.raises(SpecError, match=message) as caught:
+        compose(spec_from_text(SPEC.format(encoder="of.text", options="")), host)
+    assert caught.value.path == ("encoders", "image", "use")
+
+
+def test_a_wrong_option_of_a_node_is_told_with_its_line_and_what_there_is(host):
+    node = "[[node]]\nname = 'image'\nuse = 'without.width'\nwide = 3\nreads = { x = 'input.image' }"
+    text = SPEC.replace('[encoders.image]\nuse = "{encoder}"\n{options}', node)
+    with pytest.raises(SpecError, match=r"line 12: node\.0\.wide: there is no such key; there are: depth$"):
+        compose(spec_from_text(text), host)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 import edgemm
 from edgemm.errors import UsageError
 from edgemm.host.plugin_host import PluginHost
-from edgemm.model.spec import spec_from_text
 from edgemm.modeling import checkpoint
 from edgemm.modeling.compose import compose
+from edgemm.modeling.spec import spec_from_text
 from edgemm.progress import silent
 from edgemm.training.evaluate import evaluate
 from edgemm.training.train import train

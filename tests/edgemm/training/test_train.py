@@ -91,8 +91,8 @@ def test_labels_that_are_not_the_tasks_answers_are_refused(spec: Path, tmp_path:
 def test_a_model_that_names_no_task_cannot_be_evaluated_without_one(
     spec: Path, tmp_path: Path, host: PluginHost
 ) -> None:
-    from edgemm.model.spec import spec_from_text
     from edgemm.modeling.compose import compose
+    from edgemm.modeling.spec import spec_from_text
 
     (tmp_path / "out").mkdir()
     checkpoint.save(compose(spec_from_text(MODEL), host), tmp_path / "out")

@@ -1,14 +1,14 @@
 """model.toml: what a user writes, checked, and compiled to the node graph.
 
     [model]            name, width
-    [inputs.NAME]      modality and its sizes (edgemm.inputs)
+    [inputs.NAME]      kind and its sizes (edgemm.inputs)
     [encoders.NAME]    use = plugin, its options; or share = another encoder
     [[node]]           an encoder that reads other edges too: the escape to the general form
     [fusion]           use = plugin, its options
-    [heads.NAME]       use = plugin, its options
+    [heads.NAME]       use = plugin, its options; output = how it is read
     [training]         task, seed
 
-Each part may have `run = {when, policy, hold, stale_after_ms, valid_for_ms}`: when its node runs and how long its embedding serves. A
+Encoders, nodes and fusion may have `run`: when they run, and how long an embedding serves. Which keys a table has is in `tables`; a
 plugin's own options are checked by the plugin's pydantic model. Knows nothing of torch.
 """
 
@@ -21,15 +21,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from edgemm.assets import Files, files_beside
 from edgemm.errors import SpecError
 from edgemm.host.declarations import INPUTS, OUTPUTS, declaration_from_table
 from edgemm.inputs.kind import InputKind
-from edgemm.model.edge import INPUT, edges
+from edgemm.model.edge import INPUT, Edge, edges
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.model.rules import Policy, Trigger
+from edgemm.modeling.tables import (
+    EncoderRun,
+    EncoderTable,
+    FusionRun,
+    FusionTable,
+    HeadTable,
+    ModelTable,
+    NodeTable,
+    PluginTable,
+    Table,
+    TrainingTable,
+    describe_validation,
+    line_of,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,73 +54,35 @@ if TYPE_CHECKING:
     from edgemm.host.entries import ConfiguredEntry
     from edgemm.host.plugin_host import PluginHost
 
-__all__ = ["Component", "ModelSpec", "graph_from_spec", "spec_from_file", "spec_from_text"]
+__all__ = ["ModelSpec", "graph_from_spec", "spec_from_file", "spec_from_text"]
 
 
-class Run(BaseModel):
-    """When a node runs, and how long what it made serves."""
-
-    model_config = ConfigDict(extra="forbid")
-    when: str = ""
-    policy: str = "latest"
-    hold: bool = False
-    stale_after_ms: float = Field(default=1000.0, gt=0)
-    valid_for_ms: float = Field(default=0.0, ge=0)
-
-
-class Component(BaseModel):
-    """One plugin in use; every key but `use`, `share`, `run` and `output` is the plugin's own option."""
-
-    model_config = ConfigDict(extra="allow")
-    use: str = ""
-    share: str = ""
-    run: Run = Run()
-    output: dict[str, Any] = Field(
-        default_factory=dict
-    )  # of a head: how it is read, such as { kind = "values", unit = "m/s" }
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The plugin's own options."""
-        return dict(self.__pydantic_extra__ or {})
-
-
-class NodeTable(Component):
-    """An encoder that reads other edges beside its input."""
-
-    name: str
-    reads: dict[str, str]
-
-
-class ModelTable(BaseModel):
-    """`[model]`."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: str = Field(min_length=1)
-    width: int = Field(96, ge=1)
-
-
-class TrainingTable(BaseModel):
-    """`[training]`."""
-
-    model_config = ConfigDict(extra="forbid")
-    task: str
-    seed: int = 0
-
-
-class ModelSpec(BaseModel):
+class ModelSpec(Table):
     """A parsed model.toml."""
 
-    model_config = ConfigDict(extra="forbid")
     model: ModelTable
     inputs: dict[str, dict[str, Any]]
-    encoders: dict[str, Component] = Field(default_factory=dict)
+    encoders: dict[str, EncoderTable] = Field(default_factory=dict)
     node: list[NodeTable] = Field(default_factory=list)
-    fusion: Component
-    heads: dict[str, Component] = Field(min_length=1)
+    fusion: FusionTable
+    heads: dict[str, HeadTable] = Field(min_length=1)
     training: TrainingTable | None = None
-    text: str = Field("", exclude=True)
-    files: Files | None = Field(None, exclude=True)  # reads the files that inputs and outputs name
+    _text: str = PrivateAttr("")
+    _files: Files | None = PrivateAttr(None)
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep what `spec_from_text` knows beside the tables."""
+        self._text, self._files = context or ("", None)
+
+    @property
+    def text(self) -> str:
+        """What it was read from; "" where it was not."""
+        return self._text
+
+    @property
+    def files(self) -> Files | None:
+        """What reads the files that inputs and outputs name."""
+        return self._files
 
     @property
     def input_specs(self) -> dict[str, InputKind]:
@@ -118,9 +94,15 @@ class ModelSpec(BaseModel):
         return specs
 
     @property
+    def encoder_tables(self) -> list[tuple[str, tuple[str, ...], EncoderTable]]:
+        """Encoders and nodes in the order in which fusion reads them: name, the keys that lead to its table, the table."""
+        encoders = [(name, ("encoders", name), table) for name, table in self.encoders.items()]
+        return [*encoders, *((table.name, ("node", str(index)), table) for index, table in enumerate(self.node))]
+
+    @property
     def encoder_names(self) -> tuple[str, ...]:
         """Encoders and nodes, in the order in which fusion reads them."""
-        return (*self.encoders, *(node.name for node in self.node))
+        return tuple(name for name, _, _ in self.encoder_tables)
 
 
 def spec_from_file(path: str | Path) -> ModelSpec:
@@ -150,13 +132,10 @@ def spec_from_text(text: str, where: str = "model.toml", files: Files | None = N
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{where}: not valid TOML: {error}") from None
     try:
-        spec = ModelSpec(**table, text=text, files=files)
+        spec = ModelSpec.model_validate(table, context=(text, files))
     except ValidationError as error:
-        raise SpecError(describe_validation(error, where, text)) from None
-    except TypeError as error:
-        raise SpecError(f"{where}: {error}") from None
+        raise SpecError(describe_validation(error, where, text, ModelSpec)) from None
     try:
-        _check(spec)
         graph_from_spec(spec)
     except SpecError as error:
         line = line_of(text, error.path) if error.path else 0
@@ -165,55 +144,16 @@ def spec_from_text(text: str, where: str = "model.toml", files: Files | None = N
     return spec
 
 
-def describe_validation(error: ValidationError, where: str, text: str, prefix: tuple[str, ...] = ()) -> str:
-    """The first problems that pydantic found, in our words, with key and line."""
-    lines = []
-    for problem in error.errors()[:5]:
-        path = (*prefix, *(str(part) for part in problem["loc"]))
-        key = ".".join(path)
-        line = line_of(text, path)
-        place = f"{where}, line {line}" if line else where
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = f"there is no such key{_nearest_key(error, problem, path)}"
-        elif problem["type"] == "missing":
-            message = "is missing"
-        lines.append(f"{place}: {key}: {message}")
-    return "\n".join(lines)
-
-
-def line_of(text: str, path: tuple[str, ...]) -> int:
-    """Line (from 1) of a key in a TOML text, or of the table that should have it; 0 when it cannot be told."""
-    table: tuple[str, ...] = ()
-    best = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line)
-        if header:
-            table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
-            if table == path:
-                return number
-            if table == path[: len(table)]:
-                best = number
-            continue
-        key = re.match(r"\s*([A-Za-z0-9_\-.\"']+)\s*=", line)
-        if key:
-            full = (*table, *(part.strip().strip("\"'") for part in key[1].split(".")))
-            if full == path:
-                return number
-            if full == path[: len(full)]:
-                best = number
-    return best
-
-
 def graph_from_spec(spec: ModelSpec) -> ModelGraph:
     """Compile the easy profile to nodes and edges.
 
     Raises:
         SpecError: for anything that cannot be run.
     """
+    _check(spec)
     inputs = spec.input_specs
-    nodes = [_encoder_node(name, component, inputs) for name, component in spec.encoders.items()]
-    nodes += [_free_node(table, inputs) for table in spec.node]
+    nodes = [_encoder_node(name, table, inputs) for name, table in spec.encoders.items()]
+    nodes += [_free_node(table, index, inputs) for index, table in enumerate(spec.node)]
     reads: dict[str, str] = {}
     for name in spec.encoder_names:
         reads |= {f"{name}_tokens": f"{name}.tokens", f"{name}_valid": f"{name}.valid"}
@@ -231,7 +171,11 @@ def graph_from_spec(spec: ModelSpec) -> ModelGraph:
         policy=policy,
     )
     outputs = {name: _output(name, head, spec.files) for name, head in spec.heads.items()}
-    return ModelGraph(spec.model.name, inputs, (*nodes, fusion), outputs)
+    graph = ModelGraph(spec.model.name, inputs, (*nodes, fusion), outputs)
+    for name, path, table in spec.encoder_tables:
+        if table.share:
+            _check_shared(graph, graph.node(name), graph.node(table.share), path)
+    return graph
 
 
 def files_of_spec(spec: ModelSpec) -> dict[str, bytes]:
@@ -243,24 +187,25 @@ def files_of_spec(spec: ModelSpec) -> dict[str, bytes]:
 
 
 def options_of(
-    component: Component, where: tuple[str, ...], record: type[ConfiguredEntry], host: PluginHost, text: str
+    table: PluginTable, where: tuple[str, ...], record: type[ConfiguredEntry], host: PluginHost, text: str
 ) -> tuple[Any, Any]:
-    """The factory of a component's plugin, and its checked options.
+    """The factory of a table's plugin, and its checked options.
 
     Raises:
         UnknownNameError: nobody registered the plugin.
         MissingDependencyError, PluginError: it cannot be loaded.
         SpecError: an option is wrong; the message names the key and the line.
     """
-    registered = host.find(record, component.use)
+    registered = host.find(record, table.use)
     factory = host.resolve(registered, registered.entry.factory)
     reference = registered.entry.config
     if not reference:
-        return factory, component.options
+        return factory, table.options
+    checked = host.resolve(registered, reference)
     try:
-        return factory, host.resolve(registered, reference)(**component.options)
+        return factory, checked(**table.options)
     except ValidationError as error:
-        raise SpecError(describe_validation(error, f"options of '{component.use}'", text, where)) from None
+        raise SpecError(describe_validation(error, f"options of '{table.use}'", text, checked, where)) from None
 
 
 def _check(spec: ModelSpec) -> None:
@@ -270,33 +215,56 @@ def _check(spec: ModelSpec) -> None:
             raise SpecError(message, ("inputs", name))
     if not spec.encoder_names:
         raise SpecError("encoders: a model needs at least one [encoders.NAME]")
-    parts: list[tuple[tuple[str, ...], Component]] = [
-        (("encoders", name), component) for name, component in spec.encoders.items()
-    ]
-    parts += [(("fusion",), spec.fusion), *((("heads", name), component) for name, component in spec.heads.items())]
-    for path, component in parts:
-        if not component.use and not component.share:
+    own = [name for name, _, table in spec.encoder_tables if table.use]
+    for _, path, table in spec.encoder_tables:
+        if table.share and table.share not in own:
             raise SpecError(
-                f"{'.'.join(path)}: 'use' is missing; it names a plugin's entry, see 'edgemm plugins'", path
+                f"{'.'.join(path)}.share: '{table.share}' is no encoder or node with a plugin of its own; those are: {', '.join(own) or '(none)'}",
+                (*path, "share"),
             )
 
 
-def _encoder_node(name: str, component: Component, inputs: dict[str, InputKind]) -> Node:
+def _encoder_node(name: str, table: EncoderTable, inputs: dict[str, InputKind]) -> Node:
     if name not in inputs:
         message = f"encoders.{name}: there is no [inputs.{name}]; an encoder has its input's name (inputs: {', '.join(inputs)})"
         raise SpecError(message, ("encoders", name))
     tensors = [spec.name for spec in inputs[name].tensors]
     reads = {"x": f"{INPUT}.{name}"} if len(tensors) == 1 else {part: f"{INPUT}.{name}.{part}" for part in tensors}
-    return _node(name, component.share or name, reads, component.run, inputs[name].trigger, "encoders", name)
+    return _node(name, table, edges(reads), inputs[name].trigger, ("encoders", name))
 
 
-def _free_node(table: NodeTable, inputs: dict[str, InputKind]) -> Node:
-    read = [inputs[edge.output] for edge in edges(table.reads).values() if edge.from_input and edge.output in inputs]
-    when = read[0].trigger if read else "arrival"
-    return _node(table.name, table.share or table.name, table.reads, table.run, when, "node")
+def _free_node(table: NodeTable, index: int, inputs: dict[str, InputKind]) -> Node:
+    path = ("node", str(index))
+    with _under(*path, "reads"):
+        reads = edges(table.reads)
+    first = next((edge.output for edge in reads.values() if edge.from_input), None)
+    if first is None:
+        message = f"node '{table.name}' must read at least one input of the model, as 'input.NAME' (inputs: {', '.join(inputs)})"
+        raise SpecError(message, (*path, "reads"))
+    return _node(table.name, table, reads, inputs[first].trigger if first in inputs else "arrival", path)
 
 
-def _output(name: str, head: Component, files: Files | None) -> Output:
+def _check_shared(graph: ModelGraph, node: Node, owner: Node, path: tuple[str, ...]) -> None:
+    """Refuse a node whose reads are not what the module that it shares was made for."""
+    mine, theirs = ({name: _carried(graph, edge) for name, edge in each.reads.items()} for each in (node, owner))
+    if list(mine.items()) != list(theirs.items()):
+        shown = [", ".join(f"{name} = {what}" for name, what in reads.items()) for reads in (theirs, mine)]
+        raise SpecError(
+            f"{'.'.join(path)}.share: '{owner.name}' reads {shown[0]}; '{node.name}' reads {shown[1]}. What shares a module reads the same",
+            (*path, "share"),
+        )
+
+
+def _carried(graph: ModelGraph, edge: Edge) -> str:
+    """What an edge carries, as far as it is known before there are modules."""
+    if edge.from_input:
+        text = str(graph.inputs[edge.output].tensors[graph.tensor_index(edge)])
+    else:
+        text = f"an encoder's {edge.output}"
+    return text if edge.window is None else f"{text}, {edge.part} of a window of {edge.window.count}"
+
+
+def _output(name: str, head: HeadTable, files: Files | None) -> Output:
     """How a head's tensor is read: as it says itself, as classes where it has labels, else as numbers."""
     labels = head.options.get("labels")
     table = head.output or ({"kind": "classes", "labels": labels} if labels else {"kind": "array"})
@@ -305,12 +273,13 @@ def _output(name: str, head: Component, files: Files | None) -> Output:
         return Output.of(f"fusion.{name}", kind)
 
 
-def _node(name: str, graph: str, reads: dict[str, str], run: Run, when: str, *path: str) -> Node:
+def _node(name: str, table: EncoderTable, reads: dict[str, Edge], when: str, path: tuple[str, ...]) -> Node:
+    run: EncoderRun = table.run
     trigger, policy = _schedule(run, when, *path)
     return Node(
         name,
-        graph,
-        edges(reads),
+        table.share or name,
+        reads,
         ("tokens", "valid"),
         role="encoder",
         usable="valid",
@@ -322,7 +291,7 @@ def _node(name: str, graph: str, reads: dict[str, str], run: Run, when: str, *pa
     )
 
 
-def _schedule(run: Run, when: str, *path: str) -> tuple[Trigger, Policy]:
+def _schedule(run: FusionRun, when: str, *path: str) -> tuple[Trigger, Policy]:
     """When a node runs, `when` if the spec does not say, and with what policy; `path` leads to its table."""
     where = ".".join((*path, "run"))
     with _under(*path, "run", "when"):
@@ -338,17 +307,3 @@ def _under(*keys: str) -> Iterator[None]:
         yield
     except SpecError as error:
         raise error.under(*keys) from None
-
-
-def _nearest_key(error: ValidationError, problem: Any, path: tuple[str, ...]) -> str:
-    import difflib
-
-    known = {
-        "": ["model", "inputs", "encoders", "node", "fusion", "heads", "training"],
-        "model": list(ModelTable.model_fields),
-        "training": list(TrainingTable.model_fields),
-        "run": list(Run.model_fields),
-    }
-    parent = path[-2] if len(path) > 1 else ""
-    nearest = difflib.get_close_matches(path[-1], known.get(parent, []), n=1)
-    return f"; did you mean '{nearest[0]}'?" if nearest else ""
