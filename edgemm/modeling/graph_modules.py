@@ -88,18 +88,31 @@ def run_modules(
     }
 
 
-def module_runners(model: Exportable) -> dict[str, ModuleRunner]:
-    """Graph name -> what runs it in torch."""
-    return {node.graph: ModuleRunner(model, node) for node in model.graph.nodes}
+def graph_inputs(model: Exportable) -> dict[str, tuple[TensorSpec, ...]]:
+    """Graph name -> its inputs, found by running the model once on an example."""
+    run = run_modules(model, example_inputs(model.graph.inputs, 1))
+    return {node.graph: tensor_specs(node.graph_inputs, run[node.name]["inputs"]) for node in model.graph.nodes}
+
+
+def module_runners(
+    model: Exportable, inputs: Mapping[str, Sequence[TensorSpec]] | None = None
+) -> dict[str, ModuleRunner]:
+    """Graph name -> what runs it in torch.
+
+    Args:
+        inputs: of each graph, as `graph_inputs` finds them, for passes that leave inputs of the model out; if not given, state alone.
+    """
+    specs = model.state_by_graph if inputs is None else inputs
+    return {node.graph: ModuleRunner(model, node, specs.get(node.graph, ())) for node in model.graph.nodes}
 
 
 class ModuleRunner:
     """A torch module as a runner, so that a pass through a model in torch is the same code as one in ONNX Runtime."""
 
-    def __init__(self, model: Exportable, node: Node) -> None:
+    def __init__(self, model: Exportable, node: Node, inputs: Sequence[TensorSpec]) -> None:
         self._module = model.modules_by_graph[node.graph]
         self._node = node
-        self.inputs = tuple(model.state_by_graph.get(node.graph, ()))
+        self.inputs = tuple(inputs)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Outputs in declared order.

@@ -1,11 +1,11 @@
 """`edgemm.evaluate`: a checkpoint or a bundle, as something that answers batches, measured on its task.
 
-A checkpoint answers through torch; a bundle answers through the runtime, as it will run, and needs no torch of its own.
+Both make the same pass: a checkpoint with its modules in torch; a bundle as it will run, and without torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.checking.rollout import remembers
-from edgemm.errors import UsageError
+from edgemm.errors import UnknownNameError, UsageError
 from edgemm.host.plugin_host import PluginHost, default_host
 from edgemm.progress import Progress, show_progress
 from edgemm.runners.providers import CPU
+from edgemm.runtime.single_pass import SinglePass, by_key, specs_by_key
 from edgemm.training.scores import Evaluation, Infer
 from edgemm.training.scores import evaluate as evaluate_infer
-from edgemm.training.task import load_task
+from edgemm.training.task import Rows, arrays_of, load_task
 
 if TYPE_CHECKING:
     from edgemm.model.graph import ModelGraph
@@ -72,43 +73,48 @@ def evaluate(
 
 
 def infer_from_model(model: ComposedModel) -> Infer:
-    """Make the `Infer` of a composed torch model; absent inputs get presence 0, all embeddings are fresh."""
-    import torch
+    """Make the `Infer` of a composed torch model, by its first output; all embeddings are fresh."""
+    from edgemm.modeling.graph_modules import graph_inputs, module_runners
 
-    names, head = list(model.encoders), next(iter(model.heads.values()))
     model.eval()
-
-    def encode(name: str, rows: NDArray[Any] | None, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        if rows is not None:
-            tokens, valid = model.encoders[name](torch.from_numpy(np.ascontiguousarray(rows)))
-            return tokens, valid
-        (spec,) = model.graph.inputs[
-            name
-        ].tensors  # a blank row gives the shape of what is absent; its content is masked
-        tokens, valid = model.encoders[name](torch.from_numpy(np.zeros(spec.with_batch(1), spec.dtype)))
-        return torch.zeros_like(tokens).expand(count, -1, -1), torch.zeros_like(valid).expand(count, -1)
-
-    def infer(present: Mapping[str, NDArray[Any]]) -> NDArray[np.floating[Any]]:
-        count = len(next(iter(present.values())))
-        with torch.inference_mode():
-            encoded = [encode(name, present.get(name), count) for name in names]
-            tokens, valid = [pair[0] for pair in encoded], [pair[1] for pair in encoded]
-            presence = torch.tensor([[float(name in present) for name in names]]).expand(count, -1)
-            fused = model.fusion(tokens, valid, presence, torch.zeros_like(presence))
-            scores: NDArray[np.floating[Any]] = head(fused).numpy()
-        return scores
-
-    return infer
+    runners = module_runners(model, graph_inputs(model))
+    return _infer_by(model.graph, lambda tensors: SinglePass(model.graph, runners, tensors))
 
 
 def infer_from_bundle(model: Model) -> Infer:
-    """Make the `Infer` of an open bundle with one output; all embeddings are fresh."""
+    """Make the `Infer` of an open bundle, by its first output; all embeddings are fresh."""
+    return _infer_by(model.graph, model.run)
 
-    def infer(present: Mapping[str, NDArray[Any]]) -> NDArray[np.floating[Any]]:
-        done = model.run({name: np.ascontiguousarray(rows) for name, rows in present.items()})
-        return next(iter(next(iter(done.outputs().values())).values()))
+
+def _infer_by(graph: ModelGraph, run: Callable[[Mapping[str, NDArray[Any]]], SinglePass]) -> Infer:
+    """An `Infer` of whatever makes a pass: who is present, and what stands for what is not, is the pass's business alone."""
+    answer, specs = next(iter(graph.outputs)), specs_by_key(graph.inputs)
+
+    def infer(present: Mapping[str, Rows]) -> NDArray[np.floating[Any]]:
+        tensors = by_key(graph.inputs, {name: _arrays(graph, name, rows) for name, rows in present.items()})
+        for key, tensor in tensors.items():
+            specs[key].check(tensor)
+        found = run(tensors).outputs().get(answer)
+        if found is None:
+            raise UsageError(
+                f"output '{answer}' says nothing where only {', '.join(present)} is there, so a task that leaves inputs out cannot measure it"
+            )
+        return next(iter(found.values()))
 
     return infer
+
+
+def _arrays(graph: ModelGraph, name: str, rows: Rows) -> list[NDArray[Any]]:
+    """The arrays that a task gives for an input, one for each of its tensors."""
+    if name not in graph.inputs:
+        raise UnknownNameError("input that the task gives:", name, graph.inputs)
+    arrays, tensors = arrays_of(rows), graph.inputs[name].tensors
+    if len(arrays) != len(tensors):
+        names = ", ".join(spec.name for spec in tensors)
+        raise UsageError(
+            f"the task gives {len(arrays)} array(s) for input '{name}', which has {len(tensors)} tensor(s): {names}"
+        )
+    return [np.ascontiguousarray(array) for array in arrays]
 
 
 def _answering(path: Path, variant: str, provider: str, trust: Trust, host: PluginHost) -> tuple[Infer, str]:

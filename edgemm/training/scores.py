@@ -1,6 +1,6 @@
 """Evaluation of a model on a task: accuracy beside the best that the inputs allow.
 
-A model is anything that answers batches of adapter-ready tensors, so the same code evaluates a checkpoint, an ONNX
+A model is anything that answers batches of converted inputs, so the same code evaluates a checkpoint, an ONNX
 bundle or an engine. Ceilings come exactly from the task's posterior, not from another model. Imports neither torch nor
 onnxruntime, and does not know what the inputs are.
 """
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from edgemm.printable import json_text
 from edgemm.progress import Progress, silent
-from edgemm.training.task import SkippedSet, Task, TestSet
+from edgemm.training.task import Rows, SkippedSet, Task, TestSet, arrays_of
 
 __all__ = ["AbsenceResult", "Evaluation", "GroupResult", "Infer", "SetResult", "SubsetResult", "ceiling", "evaluate"]
 
-Infer = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.floating[Any]]]
-"""Answers a batch: per *present* input its raw rows (rows, …) -> answer scores (rows, answers), higher is likelier."""
+Infer = Callable[[Mapping[str, Rows]], NDArray[np.floating[Any]]]
+"""Answers a batch: per *present* input its raw rows -> answer scores (rows, answers), higher is likelier."""
 
 BATCH = 250
 SUBSET_MARGIN = 0.03  # how far below its ceiling a subset of inputs may be
@@ -172,13 +172,19 @@ def ceiling(task: Task, present: Sequence[str]) -> float:
     return float(task.posterior(labels, presence).max(axis=1).mean())
 
 
-def _scores(infer: Infer, inputs: Mapping[str, NDArray[Any]], present: Sequence[str]) -> NDArray[np.float64]:
-    rows = len(next(iter(inputs.values())))
+def _scores(infer: Infer, inputs: Mapping[str, Rows], present: Sequence[str]) -> NDArray[np.float64]:
+    rows = len(arrays_of(next(iter(inputs.values())))[0])
     parts = [
-        np.asarray(infer({name: inputs[name][start : start + BATCH] for name in present}), np.float64)
+        np.asarray(infer({name: _part(inputs[name], start) for name in present}), np.float64)
         for start in range(0, rows, BATCH)
     ]
     return np.concatenate(parts)
+
+
+def _part(rows: Rows, start: int) -> Rows:
+    """The batch of an input's rows that begins at `start`."""
+    parts = tuple(array[start : start + BATCH] for array in arrays_of(rows))
+    return parts if isinstance(rows, tuple) else parts[0]
 
 
 def _correct(task: Task, test: TestSet, scores: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 A task is brought by a plugin (hook `edgemm_tasks`). It says what each input's examples are (samplers), how the answer
 follows from the classes of the inputs (`posterior`), and on what a model is tested. It does not know the model: its
-tensors are those that the adapters make and that the model's graphs read. This module imports neither torch nor data.
+tensors are those that the kinds of input make and that the model's graphs read. This module imports neither torch nor data.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,17 +28,22 @@ __all__ = [
     "FusionTraining",
     "Labels",
     "Presence",
+    "Rows",
     "Sampler",
     "SkippedSet",
     "Task",
     "TestSet",
     "Training",
+    "arrays_of",
     "data_folder",
     "load_task",
 ]
 
 Labels = Mapping[str, NDArray[np.int64]]
 """Per input, the class of every row (rows,). An input's last class means "nothing here"."""
+
+Rows: TypeAlias = "NDArray[Any] | tuple[NDArray[Any], ...]"
+"""What one input has, raw (rows, …) as the graph reads it; of an input of several tensors an array for each, in their order."""
 
 Presence = Mapping[str, NDArray[np.bool_]]
 """Per input, whether each row (rows,) has it."""
@@ -118,7 +123,7 @@ class TestSet:
     Attributes:
         name: a key for JSON, such as `varied`.
         title: what is special about it, for a table.
-        inputs: per input, the raw array (rows, …) as the graph reads it.
+        inputs: per input, its rows.
         labels: per input, the class of each row; for an `ignored` input, what it would have been.
         groups: the line of the table that each row belongs to; empty for no table.
         minimum: the accuracy to reach, with all inputs present; None to only report it.
@@ -129,7 +134,7 @@ class TestSet:
 
     name: str
     title: str
-    inputs: Mapping[str, NDArray[Any]]
+    inputs: Mapping[str, Rows]
     labels: Labels
     groups: tuple[str, ...] = ()
     minimum: float | None = None
@@ -138,7 +143,7 @@ class TestSet:
     @property
     def count(self) -> int:
         """Number of rows."""
-        return len(next(iter(self.inputs.values())))
+        return len(arrays_of(next(iter(self.inputs.values())))[0])
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,11 @@ class Task(Protocol):
     def test_sets(self, count: int, seed: int) -> Iterable[TestSet | SkippedSet]:
         """Make the test sets, about `count` rows each; the first is the one on which subsets are measured."""
         ...
+
+
+def arrays_of(rows: Rows) -> tuple[NDArray[Any], ...]:
+    """The arrays of one input's rows, one for each of its tensors."""
+    return rows if isinstance(rows, tuple) else (rows,)
 
 
 def data_folder(task: str, data: str | Path | None = None) -> Path:
