@@ -27,6 +27,7 @@ class InputKind:
     Attributes:
         kind: the name that it is registered under.
         modality: what sources must deliver for it, and what encoders say that they encode; the kind's name if it says nothing else.
+            One of modality `audio` has `sample_rate_hz` (`edgemm.inputs.sampled`), and is given `edgemm.Sound` at that rate.
         trigger: when a node that encodes it runs, unless the model says otherwise: `arrival` or `change`.
         live_packets: how many values of a live source wait for the model before the oldest is dropped.
         assets: names of the fields that hold a file (`edgemm.assets`), which travels inside the bundle.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from edgemm.errors import SourceError
 from edgemm.inputs.kind import InputKind
+from edgemm.inputs.sampled import SampledInput
 from edgemm.uris import redact
 
 
@@ -34,3 +35,16 @@ def one_input(uri: str, inputs: Mapping[str, InputKind], modality: str) -> tuple
     if len(inputs) > 1:
         raise SourceError(f"'{redact(uri)}' feeds one input, got {', '.join(inputs)}")
     return next(iter(inputs.items()))
+
+
+def sample_rate_hz(uri: str, name: str, spec: InputKind) -> int:
+    """The rate at which an input takes sound.
+
+    Raises:
+        SourceError: its kind does not say.
+    """
+    if not isinstance(spec, SampledInput):
+        raise SourceError(
+            f"'{redact(uri)}' delivers sound, but input '{name}' does not say at which rate it takes it: its kind '{spec.kind}' has no sample_rate_hz"
+        )
+    return spec.sample_rate_hz

@@ -18,8 +18,8 @@ from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
 from edgemm.inputs.kind import InputKind
 from edgemm.uris import parse
-from edgemm_plugins.inputs.audio import Audio, Sound
-from edgemm_plugins.sources.asked_inputs import check_inputs
+from edgemm_plugins.inputs.audio import Sound
+from edgemm_plugins.sources.asked_inputs import check_inputs, sample_rate_hz
 from edgemm_plugins.sources.av_errors import reason_of
 from edgemm_plugins.sources.frames import rgb_from_frame
 from edgemm_plugins.sources.sound_blocks import SECOND_NS, SoundBlocks
@@ -54,6 +54,9 @@ class MediaFile:
         self.inputs = tuple(inputs)
         self._name = str(parse(uri))
         self._specs = dict(inputs)
+        self._rates_hz = {
+            name: sample_rate_hz(uri, name, spec) for name, spec in inputs.items() if spec.modality == "audio"
+        }
         self._closed = self._reading = False
         self._path = Path(parse(uri).rest)
         self._container = _open(self._path, self._name)
@@ -121,9 +124,7 @@ class MediaFile:
 
     def _decoded(self, stopped: Callable[[], bool]) -> Iterator[tuple[str, int, Any]]:
         """(input, time, frame or sound) in the order of decoding."""
-        sounds = {
-            name: SoundBlocks(spec.sample_rate_hz) for name, spec in self._specs.items() if isinstance(spec, Audio)
-        }
+        sounds = {name: SoundBlocks(rate_hz) for name, rate_hz in self._rates_hz.items()}
         for index, frame in self._frames(stopped):
             time_ns = self._time_ns(frame, index)
             for name in self._streams[index]:

@@ -20,8 +20,8 @@ from edgemm.host.interfaces import Packet
 from edgemm.host.optional import require
 from edgemm.inputs.kind import InputKind
 from edgemm.uris import parse
-from edgemm_plugins.inputs.audio import Audio, Sound
-from edgemm_plugins.sources.asked_inputs import one_input
+from edgemm_plugins.inputs.audio import Sound
+from edgemm_plugins.sources.asked_inputs import one_input, sample_rate_hz
 from edgemm_plugins.sources.stream_clock import StreamClock
 
 if TYPE_CHECKING:
@@ -37,12 +37,11 @@ def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any])
 
     Raises:
         MissingDependencyError: PortAudio is not installed.
-        SourceError: there is no such device.
+        SourceError: there is no such device, or the input does not say at which rate it takes sound.
     """
     name, spec = one_input(uri, inputs, "audio")
-    if not isinstance(spec, Audio):
-        raise SourceError(f"'{uri}' delivers sound; input '{name}' does not say at which rate it takes it")
-    return Microphone(load_sounddevice(), parse(uri).rest, name, spec.sample_rate_hz, options)
+    rate_hz = sample_rate_hz(uri, name, spec)
+    return Microphone(load_sounddevice(), parse(uri).rest, name, rate_hz, options)
 
 
 def load_sounddevice() -> ModuleType:
