@@ -94,15 +94,6 @@ class Bundle:
         return len(self.manifest.files)
 
 
-def is_bundle(path: str | Path) -> bool:
-    """Whether a path looks like a bundle: a folder with a manifest, or a zip."""
-    if not os.path.isfile(path):
-        return os.path.isfile(os.path.join(path, MANIFEST))
-    import zipfile
-
-    return zipfile.is_zipfile(path)
-
-
 def _reader(path: str) -> Callable[[str, int], bytes]:
     if os.path.isdir(path):
         return lambda name, limit: _from_folder(path, name, limit)

@@ -33,7 +33,7 @@ _AGES_MS = (0.0, 40.0, 250.0, 1500.0)
 
 @dataclass(frozen=True)
 class Samples:
-    """Aligned rows of adapter-ready tensors.
+    """Aligned rows of converted inputs.
 
     Attributes:
         tensors: input -> `(rows, …)`.

@@ -74,12 +74,16 @@ class EncoderEntry(ConfiguredEntry):
 
 @dataclass(frozen=True)
 class FusionEntry(ConfiguredEntry):
-    """`factory(config, inputs, width) -> nn.Module` with `forward(tokens, valid, presence, age_ms) -> (B, d)`."""
+    """`factory(config, inputs, width) -> nn.Module` with `forward(tokens, valid, presence, age_ms) -> (B, d)`.
+
+    Tokens `(B, T, d)` and valid `(B, T)` are a list each, one per input; presence and age in ms are `(B, M)`. Every non-empty subset of inputs gives
+    a finite answer, and what a masked slot holds cannot change it.
+    """
 
 
 @dataclass(frozen=True)
 class HeadEntry(ConfiguredEntry):
-    """`factory(config, width) -> nn.Module` with `forward(f) -> (B, …)`."""
+    """`factory(config, width) -> nn.Module` with `forward(f) -> (B, …)`, f the fused vector `(B, d)`."""
 
 
 @dataclass(frozen=True)

@@ -42,43 +42,13 @@ class TrainableEncoder(Encoder, Protocol):
         ...
 
 
-class Fusion(Protocol):
-    """A torch module that joins all inputs' tokens.
-
-    Every non-empty subset of inputs gives a finite answer, and what a masked slot holds cannot change it.
-    """
-
-    def forward(self, tokens: list[Tensor], valid: list[Tensor], presence: Tensor, age_ms: Tensor) -> Tensor:
-        """Tokens `(B, T_m, d)` and valid `(B, T_m)` per input, presence and age in ms `(B, M)`, to `(B, d)`."""
-
-
-class Head(Protocol):
-    """A torch module that reads the fused vector."""
-
-    def forward(self, f: Tensor) -> Tensor:
-        """`(B, d)` to `(B, …)`."""
-
-
-class Adapter(Protocol):
-    """The torch-free step from what a source delivers to the tensor that a graph reads; the same code everywhere."""
-
-    tensor: TensorSpec
-
-    def convert(self, raw: Any) -> np.ndarray:
-        """One raw value to an array of `tensor` with a batch of 1; may return a view of `raw`.
-
-        Raises:
-            InputError: when `raw` is not what this input takes.
-        """
-
-
 @dataclass(frozen=True)
 class Packet:
     """One timestamped piece of input.
 
     Attributes:
         input: name of the model's input.
-        value: what that input's adapter takes.
+        value: what that input's kind takes.
         captured_ns: when it was captured, on the stream's monotonic clock; of a sound, when its first sample was.
         sequence: counts the packets of one source, gaps included.
     """

@@ -17,7 +17,6 @@ from edgemm.runners.values import Bound, HostValue, Value, bind
 from edgemm.runtime.cells import Cell, InputCell, WindowCell
 
 Sources: TypeAlias = Mapping[tuple[str, Window | None], Cell]
-_Link: TypeAlias = tuple[str, Cell, int]  # graph input, what it reads of, which of its values
 
 
 class Binding:

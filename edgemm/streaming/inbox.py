@@ -1,6 +1,6 @@
 """An input that the embedding program pushes into: `edgemm.stream(bundle, inputs={"text": inbox})`.
 
-Bounded and safe between threads. It knows nothing of what the values mean; the input's adapter checks them.
+Bounded and safe between threads. It knows nothing of what the values mean; the input's kind checks them.
 """
 
 from __future__ import annotations

@@ -76,5 +76,5 @@ def _tiles(
 
 
 def _widest_us(profile: Mapping[str, Any]) -> float:
-    """What the bars of a profile end at: of all stages but adapters, which are compared with nothing, the longest p95."""
+    """What the bars of a profile end at: of all stages but the conversion of inputs, which is compared with nothing, the longest p95."""
     return max(float(stage["edgemm"]["p95_us"]) for stage in profile["stages"] if stage["kind"] != "input")

@@ -33,10 +33,6 @@ class Quantities:
             raise UnknownNameError("value", name, self.names)
         return float(self.numbers[self.names.index(name)])
 
-    def to_dict(self) -> dict[str, float]:
-        """Name -> number."""
-        return dict(zip(self.names, self.numbers.tolist(), strict=True))
-
 
 @dataclass(frozen=True)
 class Values(OutputKind):

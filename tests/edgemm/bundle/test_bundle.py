@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import edgemm
-from edgemm.bundle.files import Bundle, is_bundle
+from edgemm.bundle.files import Bundle
 from edgemm.bundle.writer import BundleWriter
 from edgemm.errors import BundleError, UnknownNameError, UsageError
 
@@ -39,8 +39,11 @@ def test_every_file_is_checked_and_the_id_is_the_manifests_hash(three_inputs):
     bundle = Bundle(path)
     assert bundle.check_all() == 4
     assert bundle.id == hashlib.sha256((path / "manifest.json").read_bytes()).hexdigest()
-    assert is_bundle(path)
-    assert not is_bundle(path / "graphs")
+
+
+def test_the_nodes_and_edges_of_a_manifest_are_built_once(three_inputs):
+    manifest = Bundle(three_inputs()).manifest
+    assert manifest.model is manifest.model
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "manifest.sha256", "graphs/image/model.onnx"])
