@@ -13,6 +13,7 @@ from edgemm.host.plugin_host import PluginHost, default_host
 from edgemm.modeling import checkpoint
 from edgemm.modeling.compose import ComposedModel, compose
 from edgemm.modeling.spec import ModelSpec, spec_from_file
+from edgemm.modeling.tables import NodeTable
 from edgemm.progress import Progress, show_progress
 from edgemm.training.fit import TrainingRecord, train_model
 from edgemm.training.task import Task, load_task
@@ -44,11 +45,12 @@ def train(
         progress: called with (stage, done, total, note); a bar or lines on standard error if not given.
 
     Raises:
-        SpecError: no `[training]`, or the head's labels are not the task's answers.
+        SpecError: no `[training]`, the head's labels are not the task's answers, or an encoder is none that can be trained alone.
     """
     spec = spec if isinstance(spec, ModelSpec) else spec_from_file(spec)
     if spec.training is None:
         raise SpecError("training: is missing; add [training] with task = NAME ('edgemm plugins' lists the tasks)")
+    _refuse_what_is_not_alone(spec)
     host = host or default_host()
     seed = spec.training.seed if seed is None else seed
     task = load_task(spec.training.task, data, host)
@@ -66,6 +68,17 @@ def train(
     made_with = {"torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads()}
     checkpoint.save(model, folder, about={"training": asdict(record), "made_with": made_with})
     return record
+
+
+def _refuse_what_is_not_alone(spec: ModelSpec) -> None:
+    for name, path, table in spec.encoder_tables:
+        if table.share or isinstance(table, NodeTable):
+            why = f"shares the module of '{table.share}'" if table.share else "reads other edges beside its input"
+            raise SpecError(
+                f"{'.'.join(path)}: '{name}' {why}, and every encoder is trained alone, on the examples of its input. Train this model with a loop "
+                "of your own, then write the checkpoint with edgemm.modeling.checkpoint.save",
+                path,
+            )
 
 
 def _check_answers(model: ComposedModel, task: Task) -> None:

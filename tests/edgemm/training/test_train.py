@@ -88,6 +88,25 @@ def test_labels_that_are_not_the_tasks_answers_are_refused(spec: Path, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
+NODE = "[[node]]\nname = 'right'\nuse = 'test.point'\nreads = { x = 'input.right', context = 'left.tokens' }"
+
+
+@pytest.mark.parametrize(
+    ("right", "why"),
+    [
+        ('[encoders.right]\nshare = "left"', r"encoders\.right: 'right' shares the module of 'left'"),
+        (NODE, r"node\.0: 'right' reads other edges beside its input"),
+    ],
+)
+def test_an_encoder_that_is_not_trained_alone_is_refused(
+    spec: Path, tmp_path: Path, host: PluginHost, right: str, why: str
+) -> None:
+    spec.write_text(MODEL.replace('[encoders.right]\nuse = "test.point"', right) + TRAINING)
+    with pytest.raises(SpecError, match=f"{why}, and every encoder is trained alone"):
+        train(spec, tmp_path / "out", host=host, progress=silent)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_model_that_names_no_task_cannot_be_evaluated_without_one(
     spec: Path, tmp_path: Path, host: PluginHost
 ) -> None:
