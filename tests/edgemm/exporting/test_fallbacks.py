@@ -183,6 +183,31 @@ def test_graphs_are_calibrated_on_rows_that_they_are_not_compared_on(export_for_
     assert len(quantizer.calibration["step"]) == 60, "a graph that two nodes use is calibrated on what reaches either"
 
 
+class Careful(nn.Module):
+    """A product that is to stay FP32 in every precision."""
+
+    full_precision = ("product",)
+
+    def __init__(self):
+        super().__init__()
+        self.product = nn.Linear(8, 8)
+
+    def forward(self, x):
+        y = self.product(x)
+        return y, y[:, :1] > 0
+
+
+def test_a_quantizer_is_told_what_a_module_wants_to_stay_fp32(chain, imaginary, tmp_path):
+    quantizer = imaginary.quantizer("int8", backend="onnxruntime")
+    model = type(chain)(Careful(), chain.modules_by_graph["last"])
+    edgemm.export(model, tmp_path / "b", host=imaginary.host())
+    nodes = onnx.load(tmp_path / "b" / REFERENCES["step"]).graph.node
+    products = {node.name for node in nodes if node.op_type in ("MatMul", "Gemm")}
+    assert products
+    assert products <= set(quantizer.kept["step"]) < {node.name for node in nodes}
+    assert quantizer.kept["last"] == ()
+
+
 # ---- the fused answer
 
 
@@ -240,6 +265,45 @@ def one_node(module):
     node = Node("net", "net", edges({"x": "input.x"}), ("y", "up"))
     graph = ModelGraph("one", {"x": edgemm.Tensor((8,))}, (node,), {"answer": Output.of("net.y", Array())})
     return SimpleNamespace(graph=graph, modules_by_graph={"net": module.eval()}, state_by_graph={})
+
+
+# ---- rows of a batch
+
+
+class Centred(nn.Module):
+    """Subtracts a share of the batch's mean."""
+
+    def __init__(self, share):
+        super().__init__()
+        self.share = share
+
+    def forward(self, x):
+        y = x - self.share * x.mean(dim=0, keepdim=True)
+        return y, y[:, :1] > 100
+
+
+ALIKE = [{"x": np.ones(8, np.float32)}] * 8
+
+
+@pytest.mark.parametrize("calibration", [None, ALIKE, ALIKE[:1]], ids=["random", "all alike", "a single one"])
+def test_a_network_whose_rows_see_one_another_leaves_no_bundle_and_is_told_what_to_do(tmp_path, calibration):
+    with pytest.raises(ParityError, match=r"node 'net': its rows see one another.*a stream is a batch of one.*axis 0"):
+        edgemm.export(one_node(Centred(0.5)), tmp_path / "b", precision="fp32", calibration=calibration)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Loud(nn.Module):
+    """Mixes rows only where they are above 10, as no drawn row is."""
+
+    def forward(self, x):
+        y = torch.where(x > 10, x - 0.5 * x.mean(dim=0, keepdim=True), x)
+        return y, y[:, :1] > 100
+
+
+def test_rows_are_also_compared_on_the_samples(tmp_path):
+    rows = [{"x": np.full(8, value, np.float32)} for value in range(20, 60)]
+    with pytest.raises(ParityError, match="its rows see one another"):
+        edgemm.export(one_node(Loud()), tmp_path / "b", precision="fp32", calibration=rows)
 
 
 # ---- the real quantizers
