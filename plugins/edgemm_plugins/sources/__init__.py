@@ -20,6 +20,9 @@ _OF_CAMERA = (
     Option("size", "", "of a local camera's pictures, such as 640x480"),
     Option("rate", "", "of a local camera, in pictures per second"),
     Option("format", "", "of a local camera, such as mjpeg or yuyv422"),
+    Option("credentials", "", "env:NAME or file:PATH, which holds user:password, instead of a login in the URI"),
+    Option("ca_file", "", "of https and rtsps: the certificates to trust, in PEM, instead of the system's"),
+    Option("insecure", False, "of https and rtsps: trust whoever answers; the login may go to anybody"),
 )
 
 _OF_MICROPHONE = (

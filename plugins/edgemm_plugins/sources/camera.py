@@ -2,8 +2,6 @@
 
 A reader thread of its own takes packets as they come and keeps the newest frame only, so that a slow stream never works on old
 pictures and `close` never waits for a network. It does not reconnect: a camera that dies ends with a `SourceError`.
-
-Source: FFmpeg's rtsp, http and v4l2 options, https://ffmpeg.org/ffmpeg-protocols.html
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgemm.errors import SourceError
@@ -20,6 +17,7 @@ from edgemm.inputs.kind import InputKind
 from edgemm.uris import Location, parse
 from edgemm_plugins.sources.asked_inputs import one_input
 from edgemm_plugins.sources.av_errors import reason_of
+from edgemm_plugins.sources.camera_opening import check_camera, open_camera
 from edgemm_plugins.sources.frames import rgb_from_frame
 from edgemm_plugins.sources.stream_clock import StreamClock
 
@@ -27,21 +25,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
-LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "probesize": "100000", "analyzeduration": "100000"}
-PROTOCOLS = {  # what a URL of a scheme may open, redirections included; never a file
-    "rtsp": "rtsp,rtp,rtcp,tcp,udp",
-    "rtsps": "rtsp,rtsps,rtp,rtcp,tcp,udp,tls",
-    "http": "http,tcp",
-    "https": "https,http,tls,tcp",
-    "camera": "file",
-}
-FORMATS = {
-    "rtsp": "rtsp,sdp,rtp",
-    "rtsps": "rtsp,sdp,rtp",
-    "http": "mpjpeg,mjpeg,jpeg_pipe,mpegts,h264,hevc,matroska,webm,flv",
-    "https": "mpjpeg,mjpeg,jpeg_pipe,mpegts,h264,hevc,matroska,webm,flv",
-    "camera": "video4linux2,v4l2",
-}
 POLL_S = 0.1  # how soon a waiting reader notices that its stream has stopped
 
 
@@ -53,8 +36,10 @@ def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any])
     """
     name, _ = one_input(uri, inputs, "image")
     location = parse(uri)
-    if location.scheme == "camera":
-        _check_device(location)
+    try:
+        check_camera(location, options)
+    except SourceError as error:
+        raise SourceError(f"camera '{location}': {error}") from None
     return Camera(location, name, options)
 
 
@@ -102,9 +87,9 @@ class Camera:
         import av
 
         try:
-            container = _open(self._location, self._options)
-        except (av.FFmpegError, OSError, ValueError) as error:
-            self._newest.close(f"cannot be opened: {reason_of(error)}{_advice(self._location.scheme)}")
+            container = open_camera(self._location, self._options)
+        except SourceError as error:
+            self._newest.close(str(error))
             return
         try:
             self._newest.close(self._read_frames(container))
@@ -172,44 +157,3 @@ class _Newest:
                 self.failure = failure
             self.is_closed = True
             self._changed.notify_all()
-
-
-def _open(location: Location, options: Mapping[str, Any]) -> InputContainer:
-    import av
-
-    scheme = location.scheme
-    chosen = {"protocol_whitelist": PROTOCOLS[scheme], "format_whitelist": FORMATS[scheme], **LOW_DELAY}
-    timeout = (options["open_timeout_s"], options["read_timeout_s"])
-    if scheme == "camera":
-        wanted = {"video_size": options["size"], "framerate": options["rate"], "input_format": options["format"]}
-        chosen.update({name: value for name, value in wanted.items() if value})
-        local: InputContainer = av.open(str(_device(location)), format="v4l2", options=chosen, timeout=timeout)
-        return local
-    if scheme.startswith("rtsp"):
-        chosen["rtsp_transport"] = options["transport"]
-    remote: InputContainer = av.open(location.text, options=chosen, timeout=timeout, metadata_errors="replace")
-    return remote
-
-
-def _device(location: Location) -> Path:
-    rest = location.rest or "0"
-    return Path(f"/dev/video{rest}") if rest.isdigit() else Path(rest)
-
-
-def _check_device(location: Location) -> None:
-    device = _device(location)
-    if device.exists():
-        return
-    found = sorted(path.name.removeprefix("video") for path in Path("/dev").glob("video*"))
-    known = (
-        f"this machine has camera:{', camera:'.join(found)}" if found else "this machine has no camera (/dev/video*)"
-    )
-    raise SourceError(f"camera '{location}': there is no {device}; {known}")
-
-
-def _advice(scheme: str) -> str:
-    if scheme == "camera":
-        return "\n  is another program using it, and may this user read it (group video)?"
-    if scheme.startswith("rtsp"):
-        return "\n  check address, port and path in the camera's settings; behind some routers: ?edgemm.transport=udp"
-    return "\n  expected an MJPEG stream; a playlist or a web page is not read"
