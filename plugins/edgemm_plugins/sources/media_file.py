@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
 from edgemm.inputs.kind import InputKind
-from edgemm.uris import parse
+from edgemm.uris import parse, redact
 from edgemm_plugins.inputs.audio import Audio, Sound
 from edgemm_plugins.sources.asked_inputs import check_inputs
 from edgemm_plugins.sources.av_errors import reason_of
@@ -251,7 +251,7 @@ def _open(path: Path, name: str) -> InputContainer:
     if path.is_dir():
         raise SourceError(f"'{name}' is a folder; expected a video, sound or picture file")
     if not path.exists():
-        raise SourceError(f"there is no file '{name}' (looked in {path.absolute().parent})")
+        raise SourceError(f"there is no file '{name}' (looked in {redact(str(path.absolute().parent))})")
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "pattern_type": "none"}
     try:  # absolute, so that no name is taken for a protocol
         container: InputContainer = av.open(str(path.absolute()), options=options, metadata_errors="replace")

@@ -207,3 +207,10 @@ def test_closing_ends_reading(write_clip: Callable[..., Path]) -> None:
     source.close()
     source.close()
     assert list(packets) == []
+
+
+@pytest.mark.parametrize("uri", ["//ann:hunter2@camera/cam", "file:///ann:hunter2@camera/cam", "//a:b hunter2@c/cam"])
+def test_a_login_by_mistake_is_not_shown(uri: str) -> None:
+    with pytest.raises(SourceError, match="there is no file") as caught:
+        build(uri, BOTH, OPTIONS)
+    assert "hunter2" not in str(caught.value)
