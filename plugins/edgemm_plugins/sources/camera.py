@@ -1,7 +1,7 @@
 """Live cameras: RTSP, MJPEG over HTTP, and local ones, with little delay.
 
 A reader thread of its own takes packets as they come and keeps the newest frame only, so that a slow stream never works on old
-pictures and `close` never waits for a network. It does not reconnect: a camera that dies ends with a `SourceError`.
+pictures and `close` never waits for a network. A camera that breaks down after it has delivered is connected again, as often as it does.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from edgemm.inputs.kind import InputKind
 from edgemm.uris import Location, parse
 from edgemm_plugins.sources.asked_inputs import one_input
 from edgemm_plugins.sources.av_errors import reason_of
-from edgemm_plugins.sources.camera_opening import check_camera, open_camera
+from edgemm_plugins.sources.camera_opening import LoginRefusedError, check_camera, open_camera
 from edgemm_plugins.sources.frames import rgb_from_frame
+from edgemm_plugins.sources.reconnecting import LOG, STEADY_S, Backoff
 from edgemm_plugins.sources.stream_clock import StreamClock
 
 if TYPE_CHECKING:
@@ -44,22 +45,27 @@ def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any])
 
 
 class Camera:
-    """A `Source` that reads one live camera."""
+    """A `Source` that reads one live camera.
+
+    Attributes:
+        absent: why it delivers nothing at the moment; "" while it does.
+    """
 
     live = True
 
     def __init__(self, location: Location, input: str, options: Mapping[str, Any]) -> None:
         self.inputs: tuple[str, ...] = (input,)
+        self.absent = ""
         self._location = location
         self._options = options
         self._newest = _Newest()
-        self._clock = StreamClock()
+        self._sequence = 0
 
     def packets(self, stopped: Callable[[], bool]) -> Iterator[Packet]:
         """Frames uint8 RGB `(H, W, 3)`; `sequence` counts the frames that came, skipped ones included.
 
         Raises:
-            SourceError: when the camera cannot be opened, sends nothing for `read_timeout_s`, or ends.
+            SourceError: when the camera cannot be opened; later only with `reconnect` off, or when a recording is over.
         """
         threading.Thread(target=self._read, name=f"edgemm camera {self.inputs[0]}", daemon=True).start()
         try:
@@ -83,20 +89,37 @@ class Camera:
         return f"Camera({str(self._location)!r}, input={self.inputs[0]!r})"
 
     def _read(self) -> None:
-        """The reader thread; a reconnecting reader would loop here."""
+        """The reader thread: connects, reads, and connects again until it is closed."""
+        backoff = Backoff()
+        while True:
+            started, before = time.monotonic(), self._sequence
+            reason, refused, ended = self._connect_and_read()
+            may_return = self._options["reconnect"] if self._sequence else self._options["wait_at_start"]
+            if ended or not may_return or self._newest.is_closed:
+                self._newest.close(reason)
+                return
+            self.absent = reason
+            LOG.warning("camera '%s' %s; it is tried again", self._location, reason)
+            steady = self._sequence > before and time.monotonic() - started > STEADY_S
+            if self._newest.wait_closed(backoff.wait_s(steady=steady, refused=refused)):
+                return
+
+    def _connect_and_read(self) -> tuple[str, bool, bool]:
+        """One connection: why it ended, whether the login was refused, and whether it was a recording that is over."""
         import av
 
         try:
             container = open_camera(self._location, self._options)
         except SourceError as error:
-            self._newest.close(str(error))
-            return
-        try:
-            self._newest.close(self._read_frames(container))
-        except (av.FFmpegError, OSError) as error:
-            self._newest.close(f"broke down: {reason_of(error)}")
+            return str(error), isinstance(error, LoginRefusedError), False
         except Exception as error:  # nobody else would hear of it
-            self._newest.close(f"broke down: {type(error).__name__}")
+            return f"cannot be opened: {type(error).__name__}", False, False
+        try:
+            return self._read_frames(container), False, bool(container.duration)
+        except (av.FFmpegError, OSError) as error:
+            return f"broke down: {reason_of(error)}", False, False
+        except Exception as error:  # likewise
+            return f"broke down: {type(error).__name__}", False, False
         finally:
             container.close()
 
@@ -108,7 +131,7 @@ class Camera:
             return "sends no pictures"
         stream = container.streams.video[0]
         stream.thread_type = "SLICE"
-        sequence = 0
+        clock = StreamClock()  # a camera that has restarted counts anew
         for packet in container.demux(stream):
             arrival_ns = time.monotonic_ns()
             if self._newest.is_closed:
@@ -118,15 +141,16 @@ class Camera:
             except av.InvalidDataError:
                 continue  # a lost packet; the picture heals at the next key frame
             for frame in frames:
-                self._newest.put(frame, self._captured_ns(frame, arrival_ns), sequence)
-                sequence += 1
+                self.absent = ""
+                self._newest.put(frame, self._captured_ns(clock, frame, arrival_ns), self._sequence)
+                self._sequence += 1
         return "the camera ended the stream"
 
-    def _captured_ns(self, frame: VideoFrame, arrival_ns: int) -> int:
+    def _captured_ns(self, clock: StreamClock, frame: VideoFrame, arrival_ns: int) -> int:
         """Arrival of a frame; where the camera stamps its frames, freed of the network's jitter."""
         if not self._location.scheme.startswith("rtsp") or frame.pts is None or frame.time_base is None:
             return arrival_ns
-        return self._clock.stamp(int(frame.pts * frame.time_base * 1_000_000_000), arrival_ns)
+        return clock.stamp(int(frame.pts * frame.time_base * 1_000_000_000), arrival_ns)
 
 
 class _Newest:
@@ -149,6 +173,11 @@ class _Newest:
                 self._changed.wait(timeout_s)
             taken, self._frame = self._frame, None
             return taken
+
+    def wait_closed(self, timeout_s: float) -> bool:
+        """Wait; whether it was closed meanwhile."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.is_closed, timeout_s)
 
     def close(self, failure: str = "") -> None:
         """No more frames; the first reason stays."""

@@ -38,6 +38,10 @@ FORMATS = {
 }
 
 
+class LoginRefusedError(SourceError):
+    """The camera answers, and does not let us in."""
+
+
 def check_camera(location: Location, options: Mapping[str, Any]) -> None:
     """Refuse what could never be opened; connects to nothing.
 
@@ -45,10 +49,10 @@ def check_camera(location: Location, options: Mapping[str, Any]) -> None:
         SourceError: the address, the login's place, an option, or a local camera that is not there.
     """
     check_tls(location, options)
-    if location.scheme == "camera":
-        _check_device(location)
-    else:
+    if location.scheme != "camera":
         address_of(location, options["credentials"])
+    elif not options["wait_at_start"]:
+        _check_device(location)
 
 
 def open_camera(location: Location, options: Mapping[str, Any]) -> InputContainer:
@@ -63,7 +67,8 @@ def open_camera(location: Location, options: Mapping[str, Any]) -> InputContaine
         return _open_local(location, options) if location.scheme == "camera" else _open_remote(location, options)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = _reason(location, options, error)
-    raise SourceError(f"cannot be opened: {reason}{_advice(location.scheme)}")
+        refused = type(error).__name__ in ("HTTPUnauthorizedError", "HTTPForbiddenError")
+    raise (LoginRefusedError if refused else SourceError)(f"cannot be opened: {reason}{_advice(location.scheme)}")
 
 
 def _open_local(location: Location, options: Mapping[str, Any]) -> InputContainer:
