@@ -183,6 +183,16 @@ def test_closing_ends_the_waiting(openings) -> None:
     assert reader.error is None
 
 
+def test_closing_ends_the_readers_thread_too_while_it_waits(openings, monkeypatch) -> None:
+    monkeypatch.setattr(Backoff, "wait_s", lambda self, **said: 30.0)
+    reader = Reader(openings(Plugged()))
+    assert until(lambda: bool(reader.source.absent), 5)
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "edgemm camera cam"]
+    reader.close()
+    thread.join(2)
+    assert not thread.is_alive()
+
+
 def test_each_break_down_is_logged_without_the_login(unused_port, caplog, reading) -> None:
     url = f"http://ann:hunter2@127.0.0.1:{unused_port}/cam?token=hunter2"
     reading(camera.build(url, IMAGE, CAMERA | {"wait_at_start": True}))
