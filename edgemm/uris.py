@@ -12,16 +12,22 @@ from urllib.parse import unquote
 from edgemm.errors import UsageError
 
 HIDDEN = "***"
+_LOOK = 512  # how far a URI within a parameter is looked for
+_SPACE = "\ue000"  # stands for a space that does not end a word
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):(.*)", re.DOTALL)
-_AUTHORITY = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]+:/{0,2}).*@", re.DOTALL
-)  # `rtsp:user:…@` is a slip, and a password too
-# Query parameters, and the `user=…&password=…` and `user=…_password=…_` forms that some cameras have in their paths.
+_NAMED = r"[A-Za-z][A-Za-z0-9+.\-]{1,30}:"
+_AUTHORITY = re.compile(rf"{_NAMED}/{{1,2}}|(?<![^\s'\"(=])//")
+_NEXT_URI = re.compile(rf"(?=\s['\"(]?{_NAMED}//)|(?<=\n)")
+_SLIP = re.compile(rf"(?P<before>{_NAMED})(?!/)\S*@")  # `rtsp:user:…@` is a slip, and a password too
+# `name=value` of a query or, as some cameras have it, of a path: `user=…&password=…`, `user=…_password=…`.
+_NAME = re.compile(r"(?P<name>[^\s=&;?/#'\"(]{1,100}?)(?:=|%3D)", re.IGNORECASE)
 _SECRET = re.compile(
-    r"(?P<name>(?:user(?:name)?|usr|login|pass(?:word|wd|code)?|pwd|psw|token|access_token|auth\w*|(?:api_?)?key|secret|"
-    r"sig(?:nature)?|credential\w*)=)(?P<value>.*?)(?=$|[&;/?#\s]|_\w+=)",
-    re.IGNORECASE,
+    r".*(?:pass|pwd|psw|user|usr|login|token|auth|secret|credential|session|sessid|signature|jwt|bearer|cookie|ticket).*|"
+    r".*key|.*pw|pas|pin|sid|sig|code|otp|hash|uid|account"
 )
+# A value ends where the next name begins, not at a `;` or a `/`, which passwords have.
+_END_IN_QUERY = re.compile(r"&(?=[^\s=&?/#]{1,100}=)|['\"),:;]{0,4}$")
+_END_IN_PATH = re.compile(rf"_(?=(?:user|password|channel|stream|subtype)=)|{_END_IN_QUERY.pattern}", re.IGNORECASE)
 
 _OPTION = r"edgemm\.(?P<name>[^=&#?]*)(?P<equals>=?)(?P<value>[^&#]*)"
 _FURTHER_OPTION = re.compile(rf"&{_OPTION}")
@@ -43,7 +49,8 @@ class Location:
     text: str = field(repr=False)
 
     def __str__(self) -> str:
-        return redact(self.text)
+        spaces = re.sub(r"\s", _SPACE, self.text)
+        return redact(spaces).replace(_SPACE, " ")
 
 
 def parse(uri: str) -> Location:
@@ -90,14 +97,48 @@ def split_options(uri: str) -> tuple[str, dict[str, str]]:
     return _FIRST_OPTION.sub(take, _FURTHER_OPTION.sub(take, uri)), options
 
 
-def redact(uri: str) -> str:
-    """The URI, or any text with URIs in it, with user names, passwords and tokens replaced by `***`.
+def redact(text: str) -> str:
+    """Any text with URIs in it, with user names, passwords and tokens replaced by `***`.
 
-    Rather hides too much than too little: everything up to the last `@` goes, because passwords hold `@`, `/` and `?`.
+    Rather hides too much than too little: everything up to the last `@` goes, because passwords hold `@`, `/`, `?` and spaces. Where all of the text
+    is one URI, `str(parse(uri))` hides a token with spaces too, whose end nobody can see in a text.
     """
-    return " ".join(_redact_word(word) for word in uri.split(" "))
+    words = "".join(_redact_word(word) for word in re.split(r"(\s+)", text))
+    return "".join(_redact_authority(part) for part in _NEXT_URI.split(words))
+
+
+def _redact_authority(text: str) -> str:
+    """`scheme://…@` and `//…@`: from the first up to the last `@`, because a password may have spaces in it."""
+    end = text.rfind("@")
+    begins = _AUTHORITY.search(text, 0, max(end, 0))
+    return f"{text[: begins.end()]}{HIDDEN}{text[end:]}" if begins else text
 
 
 def _redact_word(word: str) -> str:
-    word = _AUTHORITY.sub(rf"\g<scheme>{HIDDEN}@", word)
-    return _SECRET.sub(lambda match: f"{match['name']}{HIDDEN}", word)
+    word = _SLIP.sub(rf"\g<before>{HIDDEN}@", _redact_parameters(word))
+    plain = _unquoted(word)
+    return plain if "@" in plain and "@" not in word else word  # a URI that was percent-encoded as a whole
+
+
+def _redact_parameters(word: str) -> str:
+    query = word.find("?") % (len(word) + 1)  # where it begins; its end, without one
+    shown, position = "", 0
+    while (named := _NAME.search(word, position)) is not None:
+        start = end = named.end()
+        nested = _unquoted(word[start : start + _LOOK].partition("&")[0])
+        if _is_secret(named["name"]) or _redact_authority(nested) != nested:
+            ends = (_END_IN_QUERY if start > query else _END_IN_PATH).search(word, start)
+            end = ends.start() if ends else len(word)
+        shown, position = f"{shown}{word[position:start]}{HIDDEN if end > start else ''}", end
+    return shown + word[position:]
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a parameter's name says so, or its last part."""
+    parts = re.findall(r"[a-z0-9]+", _unquoted(name).lower())
+    return bool(parts) and bool(_SECRET.fullmatch("".join(parts)) or _SECRET.fullmatch(parts[-1]))
+
+
+def _unquoted(text: str) -> str:
+    """Percent-decoded, also where it was encoded twice."""
+    return unquote(unquote(text))

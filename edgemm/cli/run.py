@@ -79,7 +79,7 @@ def inputs_from_words(words: list[str]) -> dict[str, str]:
     Raises:
         UsageError: for a word without a name, or a name given twice; URIs are shown without their credentials.
     """
-    from edgemm.uris import redact
+    from edgemm.uris import parse, redact
 
     inputs: dict[str, str] = {}
     for word in words:
@@ -87,7 +87,7 @@ def inputs_from_words(words: list[str]) -> dict[str, str]:
         if not separator or not name.isidentifier() or not uri:
             raise UsageError(f"-i takes NAME=URI, such as -i image=camera:0; got '{redact(word)}'")
         if name in inputs:
-            raise UsageError(f"input '{name}' is given twice: {redact(inputs[name])} and {redact(uri)}")
+            raise UsageError(f"input '{name}' is given twice: {parse(inputs[name])} and {parse(uri)}")
         inputs[name] = uri
     return inputs
 

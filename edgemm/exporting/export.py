@@ -36,6 +36,7 @@ from edgemm.host.plugin_host import PluginHost, default_host
 from edgemm.model.precision import FP32
 from edgemm.modeling.graph_modules import Exportable
 from edgemm.progress import Progress, silent
+from edgemm.uris import redact
 from edgemm.version import __version__
 
 
@@ -186,4 +187,4 @@ def _sha256(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise UsageError(f"cannot read the checkpoint '{path}': {error.strerror}") from None
+        raise UsageError(f"cannot read the checkpoint '{redact(str(path))}': {error.strerror}") from None

@@ -61,7 +61,10 @@ class Packet:
 
 @runtime_checkable
 class Source(Protocol):
-    """Delivers one or more inputs of a stream from a thread of its own."""
+    """Delivers one or more inputs of a stream from a thread of its own.
+
+    A live source that waits for its device to come back says why in an attribute `absent`, which is "" while it delivers.
+    """
 
     inputs: tuple[str, ...]
     live: bool

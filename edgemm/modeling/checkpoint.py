@@ -20,6 +20,7 @@ from edgemm.errors import CheckpointError
 from edgemm.host.plugin_host import PluginHost
 from edgemm.modeling.compose import ComposedModel, compose
 from edgemm.modeling.spec import ModelSpec, files_of_spec, spec_from_text
+from edgemm.uris import redact
 
 FILE_NAME = "model.safetensors"
 _FORMAT = "edgemm-checkpoint-1"
@@ -69,7 +70,8 @@ def load(path: str | Path, *, host: PluginHost | None = None, spec: ModelSpec | 
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"cannot read the checkpoint '{path}': {error}; a checkpoint is the .safetensors file that 'edgemm train' writes"
+            redact(f"cannot read the checkpoint '{path}': {error}")
+            + "; a checkpoint is the .safetensors file that 'edgemm train' writes"
         ) from None
     files = {
         name.removeprefix(_FILE): tensor.numpy().tobytes() for name, tensor in tensors.items() if name.startswith(_FILE)

@@ -41,11 +41,11 @@ class SourceUri:
         self.uri, written = uris.split_options(uri) if isinstance(uri, str) else (os.fspath(uri), {})
         twice = sorted(set(written) & set(options))
         if twice:
-            raise UsageError(f"'{uris.redact(self.uri)}': option {twice[0]} is given in the URI and beside it")
+            raise UsageError(f"'{uris.parse(self.uri)}': option {twice[0]} is given in the URI and beside it")
         self.options: dict[str, Any] = {**written, **options}
 
     def __repr__(self) -> str:
-        return f"SourceUri({', '.join([repr(uris.redact(self.uri)), *(f'{name}=…' for name in self.options)])})"
+        return f"SourceUri({', '.join([repr(str(uris.parse(self.uri))), *(f'{name}=…' for name in self.options)])})"
 
 
 class _Planned(NamedTuple):

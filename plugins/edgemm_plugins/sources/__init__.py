@@ -13,6 +13,11 @@ _OF_FILE = (
     Option("audio_stream", 0, "which of its sound streams, counted from 0"),
 )
 
+_RECONNECTING = (
+    Option("reconnect", True, "take the device up again when it breaks down, as often as it does"),
+    Option("wait_at_start", False, "wait for a device that is not there yet, instead of failing"),
+)
+
 _OF_CAMERA = (
     Option("transport", "tcp", "of RTSP; some routers let only udp pass", choices=("tcp", "udp")),
     Option("open_timeout_s", 10.0, "how long opening may take"),
@@ -20,11 +25,16 @@ _OF_CAMERA = (
     Option("size", "", "of a local camera's pictures, such as 640x480"),
     Option("rate", "", "of a local camera, in pictures per second"),
     Option("format", "", "of a local camera, such as mjpeg or yuyv422"),
+    Option("credentials", "", "env:NAME or file:PATH, which holds user:password, instead of a login in the URI"),
+    Option("ca_file", "", "of https and rtsps: the certificates to trust, in PEM, instead of the system's"),
+    Option("insecure", False, "of https and rtsps: trust whoever answers; the login may go to anybody"),
+    *_RECONNECTING,
 )
 
 _OF_MICROPHONE = (
     Option("latency_s", 0.06, "how much the device buffers"),
     Option("read_timeout_s", 3.0, "how long the device (not the room) may be silent"),
+    *_RECONNECTING,
 )
 
 

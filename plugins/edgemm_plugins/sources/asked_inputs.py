@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from edgemm.errors import SourceError
 from edgemm.inputs.kind import InputKind
 from edgemm.inputs.sampled import SampledInput
-from edgemm.uris import redact
+from edgemm.uris import parse
 
 
 def check_inputs(uri: str, inputs: Mapping[str, InputKind], modalities: tuple[str, ...]) -> None:
@@ -17,11 +17,11 @@ def check_inputs(uri: str, inputs: Mapping[str, InputKind], modalities: tuple[st
         SourceError: names the input and what the source delivers.
     """
     if not inputs:
-        raise SourceError(f"'{redact(uri)}' was opened for no input")
+        raise SourceError(f"'{parse(uri)}' was opened for no input")
     for name, spec in inputs.items():
         if spec.modality not in modalities:
             raise SourceError(
-                f"'{redact(uri)}' delivers {' and '.join(modalities)}, but input '{name}' takes {spec.modality}"
+                f"'{parse(uri)}' delivers {' and '.join(modalities)}, but input '{name}' takes {spec.modality}"
             )
 
 
@@ -33,7 +33,7 @@ def one_input(uri: str, inputs: Mapping[str, InputKind], modality: str) -> tuple
     """
     check_inputs(uri, inputs, (modality,))
     if len(inputs) > 1:
-        raise SourceError(f"'{redact(uri)}' feeds one input, got {', '.join(inputs)}")
+        raise SourceError(f"'{parse(uri)}' feeds one input, got {', '.join(inputs)}")
     return next(iter(inputs.items()))
 
 
@@ -45,6 +45,6 @@ def sample_rate_hz(uri: str, name: str, spec: InputKind) -> int:
     """
     if not isinstance(spec, SampledInput):
         raise SourceError(
-            f"'{redact(uri)}' delivers sound, but input '{name}' does not say at which rate it takes it: its kind '{spec.kind}' has no sample_rate_hz"
+            f"'{parse(uri)}' delivers sound, but input '{name}' does not say at which rate it takes it: its kind '{spec.kind}' has no sample_rate_hz"
         )
     return spec.sample_rate_hz

@@ -9,10 +9,12 @@ def reason_of(error: BaseException) -> str:
     """One line saying what went wrong; never contains the address, hence no credentials."""
     known = {
         "ExitError": "nothing came within the time-out",
+        "TimeoutError": "nothing came within the time-out",
         "InvalidDataError": "the data is damaged, or not what its name says",
         "HTTPUnauthorizedError": "the server asks for a user name and password, or refuses the ones given (401)",
         "HTTPForbiddenError": "the server forbids it (403)",
         "HTTPNotFoundError": "the server has nothing there (404)",
+        "UnicodeDecodeError": "the data is damaged, or not what its name says",
         "StreamNotFoundError": "it holds no stream that can be read",
     }
     name = type(error).__name__

@@ -1,9 +1,7 @@
 """Live cameras: RTSP, MJPEG over HTTP, and local ones, with little delay.
 
 A reader thread of its own takes packets as they come and keeps the newest frame only, so that a slow stream never works on old
-pictures and `close` never waits for a network. It does not reconnect: a camera that dies ends with a `SourceError`.
-
-Source: FFmpeg's rtsp, http and v4l2 options, https://ffmpeg.org/ffmpeg-protocols.html
+pictures and `close` never waits for a network. A camera that breaks down after it has delivered is connected again, as often as it does.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgemm.errors import SourceError
@@ -20,28 +17,15 @@ from edgemm.inputs.kind import InputKind
 from edgemm.uris import Location, parse
 from edgemm_plugins.sources.asked_inputs import one_input
 from edgemm_plugins.sources.av_errors import reason_of
+from edgemm_plugins.sources.camera_opening import LoginRefusedError, check_camera, open_camera
 from edgemm_plugins.sources.frames import rgb_from_frame
+from edgemm_plugins.sources.reconnecting import LOG, STEADY_S, Backoff
 from edgemm_plugins.sources.stream_clock import StreamClock
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
-LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "probesize": "100000", "analyzeduration": "100000"}
-PROTOCOLS = {  # what a URL of a scheme may open, redirections included; never a file
-    "rtsp": "rtsp,rtp,rtcp,tcp,udp",
-    "rtsps": "rtsp,rtsps,rtp,rtcp,tcp,udp,tls",
-    "http": "http,tcp",
-    "https": "https,http,tls,tcp",
-    "camera": "file",
-}
-FORMATS = {
-    "rtsp": "rtsp,sdp,rtp",
-    "rtsps": "rtsp,sdp,rtp",
-    "http": "mpjpeg,mjpeg,jpeg_pipe,mpegts,h264,hevc,matroska,webm,flv",
-    "https": "mpjpeg,mjpeg,jpeg_pipe,mpegts,h264,hevc,matroska,webm,flv",
-    "camera": "video4linux2,v4l2",
-}
 POLL_S = 0.1  # how soon a waiting reader notices that its stream has stopped
 
 
@@ -53,28 +37,35 @@ def build(uri: str, inputs: Mapping[str, InputKind], options: Mapping[str, Any])
     """
     name, _ = one_input(uri, inputs, "image")
     location = parse(uri)
-    if location.scheme == "camera":
-        _check_device(location)
+    try:
+        check_camera(location, options)
+    except SourceError as error:
+        raise SourceError(f"camera '{location}': {error}") from None
     return Camera(location, name, options)
 
 
 class Camera:
-    """A `Source` that reads one live camera."""
+    """A `Source` that reads one live camera.
+
+    Attributes:
+        absent: why it delivers nothing at the moment; "" while it does.
+    """
 
     live = True
 
     def __init__(self, location: Location, input: str, options: Mapping[str, Any]) -> None:
         self.inputs: tuple[str, ...] = (input,)
+        self.absent = ""
         self._location = location
         self._options = options
         self._newest = _Newest()
-        self._clock = StreamClock()
+        self._sequence = 0
 
     def packets(self, stopped: Callable[[], bool]) -> Iterator[Packet]:
         """Frames uint8 RGB `(H, W, 3)`; `sequence` counts the frames that came, skipped ones included.
 
         Raises:
-            SourceError: when the camera cannot be opened, sends nothing for `read_timeout_s`, or ends.
+            SourceError: when the camera cannot be opened; later only with `reconnect` off, or when a recording is over.
         """
         threading.Thread(target=self._read, name=f"edgemm camera {self.inputs[0]}", daemon=True).start()
         try:
@@ -98,20 +89,37 @@ class Camera:
         return f"Camera({str(self._location)!r}, input={self.inputs[0]!r})"
 
     def _read(self) -> None:
-        """The reader thread; a reconnecting reader would loop here."""
+        """The reader thread: connects, reads, and connects again until it is closed."""
+        backoff = Backoff()
+        while True:
+            started, before = time.monotonic(), self._sequence
+            reason, refused, ended = self._connect_and_read()
+            may_return = self._options["reconnect"] if self._sequence else self._options["wait_at_start"]
+            if ended or not may_return or self._newest.is_closed:
+                self._newest.close(reason)
+                return
+            self.absent = reason
+            LOG.warning("camera '%s' %s; it is tried again", self._location, reason)
+            steady = self._sequence > before and time.monotonic() - started > STEADY_S
+            if self._newest.wait_closed(backoff.wait_s(steady=steady, refused=refused)):
+                return
+
+    def _connect_and_read(self) -> tuple[str, bool, bool]:
+        """One connection: why it ended, whether the login was refused, and whether it was a recording that is over."""
         import av
 
         try:
-            container = _open(self._location, self._options)
-        except (av.FFmpegError, OSError, ValueError) as error:
-            self._newest.close(f"cannot be opened: {reason_of(error)}{_advice(self._location.scheme)}")
-            return
-        try:
-            self._newest.close(self._read_frames(container))
-        except (av.FFmpegError, OSError) as error:
-            self._newest.close(f"broke down: {reason_of(error)}")
+            container = open_camera(self._location, self._options)
+        except SourceError as error:
+            return str(error), isinstance(error, LoginRefusedError), False
         except Exception as error:  # nobody else would hear of it
-            self._newest.close(f"broke down: {type(error).__name__}")
+            return f"cannot be opened: {type(error).__name__}", False, False
+        try:
+            return self._read_frames(container), False, bool(container.duration)
+        except (av.FFmpegError, OSError) as error:
+            return f"broke down: {reason_of(error)}", False, False
+        except Exception as error:  # likewise
+            return f"broke down: {type(error).__name__}", False, False
         finally:
             container.close()
 
@@ -123,7 +131,7 @@ class Camera:
             return "sends no pictures"
         stream = container.streams.video[0]
         stream.thread_type = "SLICE"
-        sequence = 0
+        clock = StreamClock()  # a camera that has restarted counts anew
         for packet in container.demux(stream):
             arrival_ns = time.monotonic_ns()
             if self._newest.is_closed:
@@ -133,15 +141,16 @@ class Camera:
             except av.InvalidDataError:
                 continue  # a lost packet; the picture heals at the next key frame
             for frame in frames:
-                self._newest.put(frame, self._captured_ns(frame, arrival_ns), sequence)
-                sequence += 1
+                self.absent = ""
+                self._newest.put(frame, self._captured_ns(clock, frame, arrival_ns), self._sequence)
+                self._sequence += 1
         return "the camera ended the stream"
 
-    def _captured_ns(self, frame: VideoFrame, arrival_ns: int) -> int:
+    def _captured_ns(self, clock: StreamClock, frame: VideoFrame, arrival_ns: int) -> int:
         """Arrival of a frame; where the camera stamps its frames, freed of the network's jitter."""
         if not self._location.scheme.startswith("rtsp") or frame.pts is None or frame.time_base is None:
             return arrival_ns
-        return self._clock.stamp(int(frame.pts * frame.time_base * 1_000_000_000), arrival_ns)
+        return clock.stamp(int(frame.pts * frame.time_base * 1_000_000_000), arrival_ns)
 
 
 class _Newest:
@@ -165,6 +174,11 @@ class _Newest:
             taken, self._frame = self._frame, None
             return taken
 
+    def wait_closed(self, timeout_s: float) -> bool:
+        """Wait; whether it was closed meanwhile."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.is_closed, timeout_s)
+
     def close(self, failure: str = "") -> None:
         """No more frames; the first reason stays."""
         with self._changed:
@@ -172,44 +186,3 @@ class _Newest:
                 self.failure = failure
             self.is_closed = True
             self._changed.notify_all()
-
-
-def _open(location: Location, options: Mapping[str, Any]) -> InputContainer:
-    import av
-
-    scheme = location.scheme
-    chosen = {"protocol_whitelist": PROTOCOLS[scheme], "format_whitelist": FORMATS[scheme], **LOW_DELAY}
-    timeout = (options["open_timeout_s"], options["read_timeout_s"])
-    if scheme == "camera":
-        wanted = {"video_size": options["size"], "framerate": options["rate"], "input_format": options["format"]}
-        chosen.update({name: value for name, value in wanted.items() if value})
-        local: InputContainer = av.open(str(_device(location)), format="v4l2", options=chosen, timeout=timeout)
-        return local
-    if scheme.startswith("rtsp"):
-        chosen["rtsp_transport"] = options["transport"]
-    remote: InputContainer = av.open(location.text, options=chosen, timeout=timeout, metadata_errors="replace")
-    return remote
-
-
-def _device(location: Location) -> Path:
-    rest = location.rest or "0"
-    return Path(f"/dev/video{rest}") if rest.isdigit() else Path(rest)
-
-
-def _check_device(location: Location) -> None:
-    device = _device(location)
-    if device.exists():
-        return
-    found = sorted(path.name.removeprefix("video") for path in Path("/dev").glob("video*"))
-    known = (
-        f"this machine has camera:{', camera:'.join(found)}" if found else "this machine has no camera (/dev/video*)"
-    )
-    raise SourceError(f"camera '{location}': there is no {device}; {known}")
-
-
-def _advice(scheme: str) -> str:
-    if scheme == "camera":
-        return "\n  is another program using it, and may this user read it (group video)?"
-    if scheme.startswith("rtsp"):
-        return "\n  check address, port and path in the camera's settings; behind some routers: ?edgemm.transport=udp"
-    return "\n  expected an MJPEG stream; a playlist or a web page is not read"

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
 from edgemm.inputs.kind import InputKind
-from edgemm.uris import parse
+from edgemm.uris import parse, redact
 from edgemm_plugins.inputs.audio import Sound
 from edgemm_plugins.sources.asked_inputs import check_inputs, sample_rate_hz
 from edgemm_plugins.sources.av_errors import reason_of
 from edgemm_plugins.sources.frames import rgb_from_frame
 from edgemm_plugins.sources.sound_blocks import SECOND_NS, SoundBlocks
+from edgemm_plugins.sources.timeline import Timeline, TimesInOrder
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -32,6 +33,7 @@ FORMATS = (
     "h264,hevc,mjpeg,ivf,image2,jpeg_pipe,png_pipe,bmp_pipe,webp_pipe,tiff_pipe,ppm_pipe,pgm_pipe,pam_pipe,apng"
 )
 REORDER_NS = SECOND_NS  # how far one stream is read ahead of another to put their packets in order
+PASSED_OVER = 100_000  # packets of streams that nobody asked for, and that PyAV cannot name
 SHORT_NS = SECOND_NS // 2  # a file that ends this much before the end it states is truncated
 
 
@@ -65,8 +67,11 @@ class MediaFile:
         except SourceError:
             self._container.close()
             raise
-        self._origin_ns = max(0, int(self._container.start_time or 0)) * 1000
-        self._positions_ns: dict[int, int] = {}  # stream index -> end of what was decoded
+        may_jump = "mpeg" in self._container.format.name
+        start_ns = int(self._container.start_time or 0) * 1000
+        # Before 0 lies a sound's lead-in, which players skip; in a transport stream, what came before its clock wrapped around.
+        self._origin_ns = start_ns if may_jump else max(0, start_ns)
+        self._time = Timeline(self._origin_ns, may_jump=may_jump)
         self._damage = ""
 
     def packets(self, stopped: Callable[[], bool]) -> Iterator[Packet]:
@@ -125,28 +130,20 @@ class MediaFile:
     def _decoded(self, stopped: Callable[[], bool]) -> Iterator[tuple[str, int, Any]]:
         """(input, time, frame or sound) in the order of decoding."""
         sounds = {name: SoundBlocks(rate_hz) for name, rate_hz in self._rates_hz.items()}
+        pictures = {name: TimesInOrder() for name in self._specs if name not in sounds}
         for index, frame in self._frames(stopped):
             time_ns = self._time_ns(frame, index)
             for name in self._streams[index]:
-                if name in sounds:
-                    yield from ((name, at, sound) for at, sound in sounds[name].push(frame, time_ns))
-                else:
-                    yield name, time_ns, frame
-        for name, blocks in sounds.items():
-            yield from ((name, at, sound) for at, sound in blocks.flush())
+                taker: SoundBlocks | TimesInOrder = sounds.get(name) or pictures[name]
+                yield from ((name, at, value) for at, value in taker.push(time_ns, frame))
+        for name in self._specs:
+            taker = sounds.get(name) or pictures[name]
+            yield from ((name, at, value) for at, value in taker.flush())
 
     def _frames(self, stopped: Callable[[], bool]) -> Iterator[tuple[int, Any]]:
         import av
 
-        demuxed = self._container.demux([self._container.streams[index] for index in self._streams])
-        while not stopped():
-            try:
-                packet = next(demuxed, None)
-            except av.FFmpegError as error:
-                self._damaged(error)
-                return
-            if packet is None:
-                return
+        for packet in self._demuxed(stopped):
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
@@ -155,13 +152,34 @@ class MediaFile:
             for frame in frames:
                 yield packet.stream_index, frame
 
+    def _demuxed(self, stopped: Callable[[], bool]) -> Iterator[Any]:
+        """The packets of the chosen streams; a stream that begins in the middle of a file is passed over."""
+        import av
+
+        streams = [self._container.streams[index] for index in self._streams]
+        demuxed, passed_over = self._container.demux(streams), 0
+        while not stopped():
+            try:
+                packet = next(demuxed, None)
+            except IndexError as error:  # PyAV stumbles over streams that were not there when it opened the file
+                passed_over += 1
+                if passed_over > PASSED_OVER:
+                    self._damaged(error)
+                    return
+                demuxed = self._container.demux(streams)
+                continue
+            except (av.FFmpegError, ValueError) as error:
+                self._damaged(error)
+                return
+            if packet is None:
+                return
+            yield packet
+
     def _time_ns(self, frame: Any, index: int) -> int:
-        """Media time from the file's start; a frame without a time follows the one before."""
-        seconds = Fraction(frame.pts) * frame.time_base if frame.pts is not None and frame.time_base else None
-        before_ns = self._positions_ns.get(index, 0)
-        time_ns = before_ns if seconds is None else max(0, int(seconds * SECOND_NS) - self._origin_ns)
-        self._positions_ns[index] = max(before_ns, time_ns + self._length_ns(frame, index))
-        return time_ns
+        """Media time from the file's start."""
+        known = frame.pts is not None and frame.time_base
+        time_ns = int(Fraction(frame.pts) * frame.time_base * SECOND_NS) if known else None
+        return self._time.place(index, time_ns, self._length_ns(frame, index))
 
     def _length_ns(self, frame: Any, index: int) -> int:
         if hasattr(frame, "sample_rate"):
@@ -172,7 +190,7 @@ class MediaFile:
         return int(SECOND_NS / rate) if rate else 0
 
     def _position_s(self) -> float:
-        return max(self._positions_ns.values(), default=0) / SECOND_NS
+        return max(self._time.ends_ns.values(), default=0) / SECOND_NS
 
     def _damaged(self, error: Exception) -> None:
         self._damage = self._damage or f"{reason_of(error)}, at {self._position_s():.3f} s"
@@ -192,12 +210,13 @@ class MediaFile:
             return _cut_riff(self._path)
         ends_ns = {index: self._stated_end_ns(index) for index in self._streams}
         if kind.startswith("matroska") and len(self._streams) == len(self._container.streams):
-            last = max(self._positions_ns, key=lambda index: self._positions_ns[index], default=next(iter(ends_ns)))
+            reached = self._time.ends_ns
+            last = max(reached, key=lambda index: reached[index], default=next(iter(ends_ns)))
             ends_ns = {last: int(self._container.duration or 0) * 1000}
         elif not kind.startswith("mov"):
             return ""
         for index, stated_ns in ends_ns.items():
-            if stated_ns - self._origin_ns - self._positions_ns.get(index, 0) > SHORT_NS:
+            if stated_ns - self._origin_ns - self._time.ends_ns.get(index, 0) > SHORT_NS:
                 return f"it ends before the {stated_ns / SECOND_NS:.3f} s that its header states"
         return ""
 
@@ -222,6 +241,7 @@ class _InOrder:
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._waiting: dict[str, deque[tuple[int, Any]]] = {name: deque() for name in names}
+        self._given_ns = 0
 
     def merge(self, decoded: Iterator[tuple[str, int, Any]]) -> Iterator[tuple[str, int, Any]]:
         """Yield (input, time, value) by time."""
@@ -243,7 +263,8 @@ class _InOrder:
     def _take(self) -> tuple[str, int, Any]:
         oldest_ns = self._oldest_ns()
         name = next(name for name, waiting in self._waiting.items() if waiting and waiting[0][0] == oldest_ns)
-        return (name, *self._waiting[name].popleft())
+        self._given_ns = max(self._given_ns, oldest_ns)  # what a file holds too late counts as of now
+        return name, self._given_ns, self._waiting[name].popleft()[1]
 
 
 def _open(path: Path, name: str) -> InputContainer:
@@ -252,12 +273,12 @@ def _open(path: Path, name: str) -> InputContainer:
     if path.is_dir():
         raise SourceError(f"'{name}' is a folder; expected a video, sound or picture file")
     if not path.exists():
-        raise SourceError(f"there is no file '{name}' (looked in {path.absolute().parent})")
+        raise SourceError(f"there is no file '{name}' (looked in {redact(str(path.absolute().parent))})")
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "pattern_type": "none"}
     try:  # absolute, so that no name is taken for a protocol
         container: InputContainer = av.open(str(path.absolute()), options=options, metadata_errors="replace")
         return container
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         reason = reason_of(error)
     raise SourceError(
         f"cannot open '{name}': {reason}\n  expected a video, sound or picture file such as mp4, mkv, wav, mp3, flac, jpg or png"

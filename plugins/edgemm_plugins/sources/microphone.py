@@ -8,8 +8,9 @@ Source: https://python-sounddevice.readthedocs.io
 from __future__ import annotations
 
 import queue
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from edgemm.inputs.kind import InputKind
 from edgemm.uris import parse
 from edgemm_plugins.inputs.audio import Sound
 from edgemm_plugins.sources.asked_inputs import one_input, sample_rate_hz
+from edgemm_plugins.sources.reconnecting import LOG, STEADY_S, Backoff
 from edgemm_plugins.sources.stream_clock import StreamClock
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 BLOCK_MS = 20
 HELD_BLOCKS = 256  # 5 s: more than that behind, and the oldest sound is of no use
+_OPEN: set[Microphone] = set()  # those of this process: PortAudio has one list of devices, made once for all
+_LOOKING = threading.Lock()
 POLL_S = 0.1  # how soon a waiting reader notices that its stream has stopped
 
 
@@ -64,6 +68,7 @@ class Microphone:
     """A `Source` that reads one microphone.
 
     Attributes:
+        absent: why it delivers nothing at the moment; "" while it does.
         overflows: how often the device reported that sound was lost.
         dropped: blocks dropped because nobody read them in time.
     """
@@ -74,6 +79,7 @@ class Microphone:
         self, sounddevice: ModuleType, device: str, input: str, sample_rate_hz: int, options: Mapping[str, Any]
     ) -> None:
         self.inputs: tuple[str, ...] = (input,)
+        self.absent = ""
         self.overflows = 0
         self.dropped = 0
         self._device: int | str | None = int(device) if device.isdigit() else device or None
@@ -83,20 +89,44 @@ class Microphone:
         self._sounddevice = sounddevice
         self._closed = False
         self._blocks: queue.Queue[tuple[np.ndarray, int] | None] = queue.Queue(HELD_BLOCKS)
-        self._device_rate = self._choose_rate()
+        self._sequence = 0  # of the next packet
+        self._device_rate = sample_rate_hz
+        if not options["wait_at_start"]:
+            self._checked_rate()
 
     def packets(self, stopped: Callable[[], bool]) -> Iterator[Packet]:
         """`Sound` blocks of 20 ms at the input's rate; silence is sound too.
 
         Raises:
-            SourceError: when the device cannot be opened, or gives no sound for `read_timeout_s`.
+            SourceError: when the device cannot be opened; later only with `reconnect` off, when it gives no sound for `read_timeout_s`.
         """
-        stream = self._open()
+        backoff = Backoff()
+        while not stopped() and not self._closed:
+            started, before = time.monotonic(), self._sequence
+            reason = yield from self._open_and_read(stopped)
+            if not reason:
+                return
+            if not (self._options["reconnect"] if self._sequence else self._options["wait_at_start"]):
+                raise SourceError(f"'{self._name}' {reason}")
+            self.absent = reason
+            LOG.warning("'%s' %s; it is tried again", self._name, reason)
+            steady = self._sequence > before and time.monotonic() - started > STEADY_S
+            until = time.monotonic() + backoff.wait_s(steady=steady)
+            while time.monotonic() < until and not stopped() and not self._closed:
+                time.sleep(POLL_S / 2)
+
+    def _open_and_read(self, stopped: Callable[[], bool]) -> Generator[Packet, None, str]:
+        """One opening of the device: says why it ended, "" when that was asked for."""
         try:
-            yield from self._packets(stopped)
+            stream = self._open()
+        except SourceError as error:
+            return str(error)
+        try:
+            return (yield from self._packets(stopped, stream))
         finally:
-            self._closed = True
             stream.close(ignore_errors=True)
+            _OPEN.discard(self)
+            self._blocks = queue.Queue(HELD_BLOCKS)  # what nobody took is of before
 
     def close(self) -> None:
         """End `packets` at once."""
@@ -107,13 +137,20 @@ class Microphone:
     def __repr__(self) -> str:
         return f"Microphone({self._name!r}, input={self.inputs[0]!r})"
 
+    def _checked_rate(self) -> int:
+        """As `_choose_rate`; the error names the microphone."""
+        try:
+            return self._choose_rate()
+        except SourceError as error:
+            raise SourceError(f"'{self._name}' {error}") from None
+
     def _choose_rate(self) -> int:
         """The model's rate where the device takes it, else the device's own."""
         sounddevice = self._sounddevice
         try:
             own = sounddevice.query_devices(self._device, "input")
         except (ValueError, sounddevice.PortAudioError) as error:
-            raise SourceError(f"'{self._name}': {_one_line(error)}\n  {_known(sounddevice)}") from None
+            raise SourceError(f"is not there: {_one_line(error)}\n  {_known(sounddevice)}") from None
         try:
             sounddevice.check_input_settings(self._device, channels=1, dtype="float32", samplerate=self._rate)
         except (ValueError, sounddevice.PortAudioError):
@@ -121,7 +158,19 @@ class Microphone:
         return self._rate
 
     def _open(self) -> Any:
+        with _LOOKING:
+            if (
+                self.absent and not _OPEN
+            ):  # let PortAudio find devices that have come since it began, which closes all that are open
+                self._sounddevice._terminate()
+                self._sounddevice._initialize()
+            stream = self._started()
+            _OPEN.add(self)
+        return stream
+
+    def _started(self) -> Any:
         sounddevice = self._sounddevice
+        self._device_rate = self._choose_rate()
         try:
             stream = sounddevice.InputStream(
                 device=self._device,
@@ -134,7 +183,7 @@ class Microphone:
             )
             stream.start()
         except (ValueError, sounddevice.PortAudioError) as error:
-            raise SourceError(f"'{self._name}' cannot be opened: {_one_line(error)}\n  {_known(sounddevice)}") from None
+            raise SourceError(f"cannot be opened: {_one_line(error)}\n  {_known(sounddevice)}") from None
         return stream
 
     def _take(self, block: np.ndarray, frames: int, times: Any, status: Any) -> None:
@@ -147,18 +196,21 @@ class Microphone:
         except queue.Full:
             self.dropped += 1
 
-    def _packets(self, stopped: Callable[[], bool]) -> Iterator[Packet]:
+    def _packets(self, stopped: Callable[[], bool], stream: Any) -> Generator[Packet, None, str]:
         clock, resample = StreamClock(), _resampler(self._device_rate, self._rate)
-        arrived = given = sequence = 0  # samples in, samples out, packets
+        arrived = given = 0  # samples in, samples out
         heard = time.monotonic()
         while not stopped() and not self._closed:
             try:
                 taken = self._blocks.get(timeout=POLL_S)
             except queue.Empty:
-                self._check_alive(heard)
+                if time.monotonic() - heard > self._options["read_timeout_s"] or not getattr(stream, "active", True):
+                    return (
+                        f"gave no sound for {time.monotonic() - heard:.1f} s; was it unplugged, or its server stopped?"
+                    )
                 continue
             if taken is None:
-                return
+                return ""
             block, arrival_ns = taken
             heard = time.monotonic()
             arrived += block.size
@@ -168,15 +220,11 @@ class Microphone:
             samples = resample(block)
             if samples.size:
                 captured_ns = offset_ns + given * 1_000_000_000 // self._rate
-                yield Packet(self.inputs[0], Sound(samples, self._rate), captured_ns, sequence)
+                self.absent = ""
+                yield Packet(self.inputs[0], Sound(samples, self._rate), captured_ns, self._sequence)
                 given += samples.size
-                sequence += 1
-
-    def _check_alive(self, heard: float) -> None:
-        if time.monotonic() - heard > self._options["read_timeout_s"]:
-            raise SourceError(
-                f"'{self._name}' gave no sound for {self._options['read_timeout_s']:g} s; was it unplugged, or its server stopped?"
-            )
+                self._sequence += 1
+        return ""
 
 
 def _resampler(source_hz: int, target_hz: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -35,13 +35,16 @@ class SoundBlocks:
         self._start_ns = 0
         self._given = 0  # samples given out since the start
         self._expected_ns = 0
+        self._form: tuple[Any, ...] = ()  # what the frames are; it may change midway
 
-    def push(self, frame: AudioFrame, time_ns: int) -> Iterator[tuple[int, Sound]]:
+    def push(self, time_ns: int, frame: AudioFrame) -> Iterator[tuple[int, Sound]]:
         """Take a frame whose first sample is at `time_ns`; yields (time of first sample, block)."""
-        if self._resampler is None or abs(time_ns - self._expected_ns) > GAP_NS:
+        form = (frame.sample_rate, frame.format.name, frame.layout.name)
+        if self._resampler is None or abs(time_ns - self._expected_ns) > GAP_NS or form != self._form:
             yield from self.flush()
+            time_ns = max(time_ns, self._expected_ns)  # sound that overlaps what was given follows it
             self._restart(time_ns)
-            self._expected_ns = time_ns
+            self._expected_ns, self._form = time_ns, form
         self._expected_ns += frame.samples * SECOND_NS // frame.sample_rate
         yield from self._blocks(self._resampler.resample(frame))
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
 from edgemm.inputs.kind import InputKind
-from edgemm.uris import parse
+from edgemm.uris import parse, redact
 from edgemm_plugins.sources.asked_inputs import one_input
 
 LIMIT_BYTES = 16 << 20
@@ -72,7 +72,10 @@ def read_cues(path: Path) -> list[Cue]:
     readers = {".srt": _srt_cues, ".jsonl": _jsonl_cues}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise SourceError(f"'{path}': timed text is read from {' or '.join(readers)}; got '{path.suffix or path.name}'")
+        shown = redact(str(path))
+        raise SourceError(
+            f"'{shown}': timed text is read from {' or '.join(readers)}; got '{redact(path.suffix or path.name)}'"
+        )
     cues: list[Cue] = []
     for line, cue in reader(_text(path), path.name):
         if cues and cue.start_ns < cues[-1].start_ns:
@@ -92,7 +95,7 @@ def _text(path: Path) -> str:
         reason = error.strerror or type(error).__name__
     except UnicodeDecodeError as error:
         reason = f"it is not UTF-8 (byte {error.start})"
-    raise SourceError(f"cannot read '{path}': {reason}")
+    raise SourceError(f"cannot read '{redact(str(path))}': {reason}")
 
 
 def _jsonl_cues(text: str, name: str) -> Iterator[tuple[int, Cue]]:

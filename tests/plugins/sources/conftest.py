@@ -47,7 +47,7 @@ def _start(command: list[str]) -> tuple[subprocess.Popen, int]:
     line = process.stdout.readline() if ready else ""
     if not line.strip():
         _stop(process)
-        pytest.fail(f"{Path(command[-1]).name} did not start within {START_S:g} s")
+        pytest.fail(f"{Path(command[1]).name} did not start within {START_S:g} s")
     return process, int(line)
 
 
@@ -57,28 +57,93 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+class Restartable:
+    """A camera's server that can be killed, and started again at its port."""
+
+    def __init__(self, python: str, script: str) -> None:
+        self._command = [python, str(SERVERS / script)]
+        self.process, self.port = _start([*self._command, "0"])
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(5)
+
+    def start(self) -> None:
+        _stop(self.process)
+        self.process, _ = _start([*self._command, str(self.port)])
+
+    def close(self) -> None:
+        _stop(self.process)
+
+
 @pytest.fixture
-def mjpeg_camera() -> Iterator[str]:
+def mjpeg_server() -> Iterator[Restartable]:
+    """The MJPEG camera, to be killed and started again."""
+    server = Restartable(sys.executable, "mjpeg_server.py")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def mjpeg_camera(mjpeg_server: Restartable) -> str:
     """`127.0.0.1:PORT` of the MJPEG camera."""
-    process, port = _start([sys.executable, str(SERVERS / "mjpeg_server.py")])
-    yield f"127.0.0.1:{port}"
-    _stop(process)
+    return f"127.0.0.1:{mjpeg_server.port}"
 
 
 @pytest.fixture
-def rtsp_camera() -> Iterator[tuple[str, subprocess.Popen]]:
-    """The URL of the RTSP camera, and its process to kill."""
+def rtsp_server() -> Iterator[Restartable]:
+    """The RTSP camera, to be killed and started again."""
     probe = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
     if subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, check=False).returncode:
         pytest.skip("no GStreamer RTSP server: apt install python3-gi gir1.2-gst-rtsp-server-1.0")
-    process, port = _start([SYSTEM_PYTHON, str(SERVERS / "rtsp_server.py")])
-    yield f"rtsp://127.0.0.1:{port}/cam", process
-    _stop(process)
+    server = Restartable(SYSTEM_PYTHON, "rtsp_server.py")
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def virtual_microphone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A microphone that hears what is written, as s16le mono at 16 kHz, into the FIFO at this path."""
+def rtsp_camera(rtsp_server: Restartable) -> tuple[str, subprocess.Popen]:
+    """The URL of the RTSP camera, and its process to kill."""
+    return f"rtsp://127.0.0.1:{rtsp_server.port}/cam", rtsp_server.process
+
+
+class Pulse:
+    """A PulseAudio server in a folder of its own, with a microphone that hears a FIFO; it can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.fifo = folder / "mic.fifo"
+        self._script = folder / "mic.pa"
+        self._script.write_text(
+            f"load-module module-native-protocol-unix auth-anonymous=1 socket={folder}/native\n"
+            f"load-module module-pipe-source source_name=mic file={self.fifo} format=s16le rate=16000 channels=1\n"
+            "set-default-source mic\n"
+        )
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        for left in (self.fifo, self.fifo.with_name("native")):  # by a server that was killed
+            left.unlink(missing_ok=True)
+        options = ["--daemonize=no", "--exit-idle-time=-1", "--realtime=no", "--high-priority=no", "--use-pid-file=no"]
+        self.process = subprocess.Popen(
+            ["pulseaudio", "-n", "-F", str(self._script), *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + START_S
+        while subprocess.run(["pactl", "info"], capture_output=True, check=False).returncode:
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                pytest.fail(f"pulseaudio did not start within {START_S:g} s")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(5)
+
+
+@pytest.fixture
+def pulse(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pulse]:
+    """The server of the virtual microphone."""
     for program in ("pulseaudio", "pactl"):
         if shutil.which(program) is None:
             pytest.skip(f"no {program}: apt install pulseaudio pulseaudio-utils libasound2-plugins")
@@ -89,30 +154,23 @@ def virtual_microphone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     folder = tmp_path_factory.mktemp("pulse")
     for name, value in {"XDG_RUNTIME_DIR": folder, "HOME": folder, "PULSE_SERVER": f"unix:{folder}/native"}.items():
         monkeypatch.setenv(name, str(value))
-    (folder / "mic.pa").write_text(
-        f"load-module module-native-protocol-unix auth-anonymous=1 socket={folder}/native\n"
-        f"load-module module-pipe-source source_name=mic file={folder}/mic.fifo format=s16le rate=16000 channels=1\n"
-        "set-default-source mic\n"
-    )
-    options = ["--daemonize=no", "--exit-idle-time=-1", "--realtime=no", "--high-priority=no", "--use-pid-file=no"]
-    process = subprocess.Popen(
-        ["pulseaudio", "-n", "-F", str(folder / "mic.pa"), *options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    server = Pulse(folder)
     try:
-        deadline = time.monotonic() + START_S
-        while subprocess.run(["pactl", "info"], capture_output=True, check=False).returncode:
-            if time.monotonic() > deadline or process.poll() is not None:
-                pytest.fail(f"pulseaudio did not start within {START_S:g} s")
-            time.sleep(0.05)
+        server.start()
         sounddevice._terminate()
         sounddevice._initialize()  # look for devices again, now that there is one
-        yield folder / "mic.fifo"
+        yield server
     finally:
         sounddevice._terminate()
         sounddevice._initialize()
-        _stop(process)
+        if server.process is not None:
+            _stop(server.process)
+
+
+@pytest.fixture
+def virtual_microphone(pulse: Pulse) -> Path:
+    """A microphone that hears what is written, as s16le mono at 16 kHz, into the FIFO at this path."""
+    return pulse.fifo
 
 
 @pytest.fixture

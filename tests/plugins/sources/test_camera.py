@@ -17,7 +17,7 @@ from edgemm_plugins.sources.camera import build
 
 OPTIONS = {
     option.name: option.default for entry in edgemm_sources() if entry.name == "camera" for option in entry.options
-}
+} | {"reconnect": False}
 IMAGE = {"cam": Image(96, 96)}
 
 

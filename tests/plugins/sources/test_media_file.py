@@ -116,6 +116,161 @@ def test_stereo_wave_at_another_rate(tmp_path: Path) -> None:
     assert np.abs(samples - expected)[200:-200].max() < 0.005  # same time, same loudness: half of one channel
 
 
+def film(path: Path, codec: str, frames: int = 30, rate_hz: int = 0, start: int = 0, **options: str) -> Path:
+    """Frame i is grey 8 * (i % 30), ten a second; with sound of `rate_hz` where there is any."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=10, options=options)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.codec_context.max_b_frames = 2
+        audio = container.add_stream("mp2", rate=rate_hz, layout="mono") if rate_hz else None
+        for number in range(frames):
+            grey = np.full((48, 64, 3), 8 * (number % 30), np.uint8)
+            frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
+            frame.pts = number + start
+            container.mux(video.encode(frame))
+            if audio is not None:
+                tone = np.full((1, rate_hz // 10), 8000, np.int16)
+                sound = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
+                sound.rate, sound.pts = rate_hz, (number + start) * rate_hz // 10
+                container.mux(audio.encode(sound))
+        for stream in (video, audio):
+            if stream is not None:
+                container.mux(stream.encode(None))
+    return path
+
+
+def times_s(packets: list) -> list[float]:
+    return [packet.captured_ns / 1e9 for packet in packets]
+
+
+def test_pictures_of_an_avi_with_b_frames_come_in_order_and_none_is_lost(tmp_path: Path) -> None:
+    packets, error = read(build(str(film(tmp_path / "b.avi", "libx264")), {"image": IMAGE}, OPTIONS))
+    assert error is None
+    assert times_s(packets) == pytest.approx([0.1 * number for number in range(1, 31)])
+    greys = [float(packet.value.mean()) for packet in packets]
+    assert greys == pytest.approx([8 * number for number in range(30)], abs=5)
+
+
+@pytest.mark.parametrize("before_s", [0.0, 1.0, 2.0])
+def test_a_transport_stream_whose_time_wraps_around_is_whole(write_clip: Callable[..., Path], before_s: float) -> None:
+    wraps = int((2**33 / 90000 - before_s) * 10)
+    packets, error = read(build(str(write_clip("wrap.ts", seconds=4, start=wraps)), BOTH, OPTIONS))
+    assert error is None
+    times = times_s(of("image", packets))
+    assert len(times) == 40
+    assert np.diff(times) == pytest.approx([0.1] * 39, abs=1e-3)
+    assert times[0] < 0.1
+    assert 3.9 < joined(of("audio", packets)).size / 8000 < 4.1
+    assert np.diff(times_s(of("audio", packets))).min() >= 0
+
+
+@pytest.mark.parametrize("later", [0, 5, 720_000], ids=["again from 0", "again from 0.5 s", "20 h later"])
+def test_time_that_breaks_within_a_transport_stream_goes_on_where_it_was(
+    write_clip: Callable[..., Path], later
+) -> None:
+    first, second = write_clip("one.ts", seconds=3), write_clip("two.ts", seconds=3, start=later)
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    packets, error = read(build(str(first), BOTH, OPTIONS))
+    assert error is None
+    times = times_s(of("image", packets))
+    assert len(times) == 60
+    assert np.diff(times).min() > 0.05
+    assert times[-1] == pytest.approx(5.9, abs=0.2)
+    sounds = times_s(of("audio", packets))
+    assert np.diff(sounds).min() >= 0
+    assert 5.8 < joined(of("audio", packets)).size / 8000 < 6.2
+    assert abs(sounds[-1] - times[-1]) < 0.3
+
+
+def test_a_pause_in_a_film_stays_a_pause(tmp_path: Path) -> None:
+    path = tmp_path / "pause.mkv"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for pts in (0, 1, 2, 400, 401):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            frame.pts = pts
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    packets, error = read(build(str(path), {"image": IMAGE}, OPTIONS))
+    assert error is None
+    assert times_s(packets) == pytest.approx([0, 0.1, 0.2, 40.0, 40.1])
+
+
+def test_a_sound_rate_that_changes_midway_goes_on(tmp_path: Path) -> None:
+    first = film(tmp_path / "one.ts", "mpeg2video", rate_hz=32000)
+    first.write_bytes(
+        first.read_bytes() + film(tmp_path / "two.ts", "mpeg2video", rate_hz=48000, start=30).read_bytes()
+    )
+    packets, error = read(build(str(first), BOTH, OPTIONS))
+    assert error is None
+    assert len(of("image", packets)) == 60
+    assert joined(of("audio", packets)).size / 8000 == pytest.approx(6, abs=0.2)
+    assert all(packet.value.sample_rate_hz == 8000 for packet in of("audio", packets))
+
+
+def test_a_stream_that_begins_midway_is_passed_over(tmp_path: Path) -> None:
+    first = film(tmp_path / "silent.ts", "mpeg2video")
+    first.write_bytes(
+        first.read_bytes() + film(tmp_path / "two.ts", "mpeg2video", rate_hz=32000, start=30).read_bytes()
+    )
+    packets, error = read(build(str(first), {"image": IMAGE}, OPTIONS))
+    assert error is None
+    assert len(packets) == 60
+
+
+class Stumbling:
+    """A container that raises what PyAV has been seen to raise, after some packets; asked again, it goes on."""
+
+    def __init__(self, container, *errors: Exception) -> None:
+        self._container, self._errors, self._packets = container, list(errors), None
+
+    def __getattr__(self, name: str):
+        return getattr(self._container, name)
+
+    def demux(self, streams):
+        self._packets = self._packets or self._container.demux(streams)
+        for number, packet in enumerate(self._packets):
+            yield packet
+            if number == 5 and self._errors:
+                raise self._errors.pop(0)
+
+
+def test_a_stumble_of_pyav_over_a_new_stream_loses_nothing(write_clip: Callable[..., Path]) -> None:
+    source = build(str(write_clip("clip.ts")), BOTH, OPTIONS)
+    source._container = Stumbling(source._container, IndexError("list index out of range"), IndexError("again"))
+    packets, error = read(source)
+    assert error is None
+    assert len(of("image", packets)) == 20
+
+
+@pytest.mark.parametrize("raised", [ValueError("odd"), UnicodeDecodeError("utf-8", b"", 0, 1, "odd")])
+def test_an_error_of_pyavs_own_is_a_damaged_file(write_clip: Callable[..., Path], raised: Exception) -> None:
+    source = build(str(write_clip("clip.ts")), BOTH, OPTIONS)
+    source._container = Stumbling(source._container, raised)
+    packets, error = read(source)
+    assert packets
+    assert "clip.ts' is damaged or truncated" in str(error)
+
+
+@pytest.mark.parametrize("name", ["clip.ts", "clip.mkv", "clip.mp4", "clip.avi"])
+def test_whatever_bytes_a_file_has_it_ends_in_time_or_says_that_it_is_damaged(tmp_path: Path, name: str) -> None:
+    whole = film(tmp_path / name, "mpeg2video" if name == "clip.ts" else "mpeg4", rate_hz=32000).read_bytes()
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        places = random.integers(0, damaged.size, 20)
+        damaged[places] ^= np.uint8(1) << random.integers(0, 8, 20).astype(np.uint8)
+        (tmp_path / name).write_bytes(damaged.tobytes())
+        try:
+            packets, _ = read(build(str(tmp_path / name), BOTH, OPTIONS))
+        except SourceError:
+            continue  # it cannot be opened, or has lost a stream
+        times = times_s(packets)
+        assert times == sorted(times)
+        assert name != "clip.ts" or not times or times[-1] < 60
+
+
 def test_a_picture_file_is_one_frame_at_time_0(tmp_path: Path) -> None:
     path = tmp_path / "photo 100%d.png"
     with av.open(str(tmp_path / "photo.png"), "w", format="image2") as container:
@@ -207,3 +362,10 @@ def test_closing_ends_reading(write_clip: Callable[..., Path]) -> None:
     source.close()
     source.close()
     assert list(packets) == []
+
+
+@pytest.mark.parametrize("uri", ["//ann:hunter2@camera/cam", "file:///ann:hunter2@camera/cam", "//a:b hunter2@c/cam"])
+def test_a_login_by_mistake_is_not_shown(uri: str) -> None:
+    with pytest.raises(SourceError, match="there is no file") as caught:
+        build(uri, BOTH, OPTIONS)
+    assert "hunter2" not in str(caught.value)

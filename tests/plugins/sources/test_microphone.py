@@ -55,12 +55,18 @@ class FakeSoundDevice:
     def close(self, ignore_errors=False):
         self.closed = True
 
+    def _terminate(self) -> None:
+        pass
+
+    def _initialize(self) -> None:
+        pass
+
     def hear(self, samples: np.ndarray, status=GOOD) -> None:
         self.opened["callback"](samples.astype(np.float32)[:, None], samples.size, None, status)
 
 
 def listen(fake: FakeSoundDevice, **options: float) -> Microphone:
-    return Microphone(fake, "", "audio", 8000, {"latency_s": 0.06, "read_timeout_s": 3.0, **options})
+    return Microphone(fake, "", "audio", 8000, OPTIONS | {"reconnect": False} | options)
 
 
 def heard(mic: Microphone, fake: FakeSoundDevice, blocks: list[np.ndarray], count: int) -> list[Packet]:
@@ -134,6 +140,84 @@ def test_a_device_that_dies_is_an_error() -> None:
     with pytest.raises(SourceError, match=r"'mic:' gave no sound for 0\.2 s; was it unplugged"):
         list(listen(fake, read_timeout_s=0.2).packets(lambda: False))
     assert fake.closed
+
+
+class Unplugged(FakeSoundDevice):
+    """Its first stream falls silent; the next opening fails, and the one after that works. PortAudio must look again for that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.openings, self.looks = 0, 0
+
+    def InputStream(self, **options):
+        self.openings += 1
+        if self.openings == 2:
+            raise PortAudioError("Device unavailable")
+        stream = super().InputStream(**options)
+        stream.active = self.openings > 2
+        return stream
+
+    def _terminate(self) -> None:
+        assert self.closed
+        self.looks += 1
+
+    def _initialize(self) -> None:
+        self.looks += 10
+
+
+def test_a_device_that_is_plugged_in_again_goes_on() -> None:
+    fake = Unplugged()
+    mic = listen(fake, reconnect=True)
+    assert mic.absent == ""
+    packets = mic.packets(lambda: False)
+    threading.Timer(0.1, lambda: fake.hear(np.full(160, 0.25))).start()
+    first = next(packets)
+    reasons = []
+
+    def speak() -> None:
+        deadline = time.monotonic() + 5
+        while fake.openings < 3 and time.monotonic() < deadline:
+            reasons.append(mic.absent)
+            time.sleep(0.01)
+        fake.hear(np.full(160, 0.5))
+
+    speaker = threading.Thread(target=speak)
+    speaker.start()
+    second = next(packets)
+    speaker.join(5)
+    mic.close()
+    assert (first.sequence, second.sequence) == (0, 1)
+    assert second.captured_ns > first.captured_ns
+    assert second.value.samples[0] == 0.5
+    assert any("gave no sound" in reason for reason in reasons)
+    assert any("cannot be opened: Device unavailable" in reason for reason in reasons)
+    assert mic.absent == ""
+    assert fake.looks == 22  # before each try, all closed
+
+
+def test_portaudio_does_not_look_again_while_another_microphone_is_open() -> None:
+    other, fake = FakeSoundDevice(), Unplugged()
+    elsewhere = listen(other)
+    listening = elsewhere.packets(lambda: False)
+    threading.Timer(0.1, lambda: other.hear(np.zeros(160))).start()
+    next(listening)
+    mic = listen(fake, reconnect=True)
+    threading.Timer(2.0, mic.close).start()
+    threading.Timer(0.1, lambda: fake.hear(np.zeros(160))).start()
+    assert len(list(mic.packets(lambda: False))) == 1
+    listening.close()
+    assert fake.openings == 3
+    assert fake.looks == 0
+
+
+def test_a_microphone_may_come_later_where_that_is_asked_for() -> None:
+    fake = FakeSoundDevice()
+    with pytest.raises(SourceError, match="'mic:ear' is not there: No input device matching 'ear'"):
+        Microphone(fake, "ear", "audio", 8000, OPTIONS)
+    mic = Microphone(fake, "ear", "audio", 8000, OPTIONS | {"wait_at_start": True})
+    threading.Timer(0.3, mic.close).start()
+    assert list(mic.packets(lambda: False)) == []
+    assert "is not there" in mic.absent
 
 
 def test_an_unknown_device_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:

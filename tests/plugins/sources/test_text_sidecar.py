@@ -113,3 +113,10 @@ def test_closing_ends_reading(tmp_path: Path) -> None:
     next(packets)
     source.close()
     assert list(packets) == []
+
+
+@pytest.mark.parametrize("uri", ["//ann:hunter2@camera/cam.srt", "//ann:hunter2@camera/cam.mov?pw=hunter2"])
+def test_a_login_by_mistake_is_not_shown(uri) -> None:
+    with pytest.raises(SourceError) as caught:
+        build(uri, {"text": Text()}, {})
+    assert "hunter2" not in str(caught.value)

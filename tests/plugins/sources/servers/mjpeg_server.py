@@ -1,4 +1,4 @@
-"""An MJPEG camera over HTTP on loopback, for tests. Prints its port, and stops by itself after two minutes.
+"""An MJPEG camera over HTTP on loopback, for tests. Listens at the port it is given (0: any), prints it, and stops by itself after two minutes.
 
 /cam sends frames until the reader goes; /short ends after 5 frames; /stall sends 5 and then nothing; /locked asks for the user
 `admin` with the password `hunter2`; /page is a web page; anything else is not there.
@@ -7,6 +7,7 @@
 import base64
 import io
 import os
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -68,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
 server.daemon_threads = True
 threading.Timer(120, os._exit, (0,)).start()
 print(server.server_port, flush=True)

@@ -1,7 +1,9 @@
 """An RTSP camera with H.264 on loopback, for tests; the system's Python runs it, which has GStreamer's bindings.
 
-Prints its port, and stops by itself after two minutes. /cam is red, 160 x 120, 20 frames a second.
+Listens at the port it is given (0: any), prints it, and stops by itself after two minutes. /cam is red, 160 x 120, 20 frames a second.
 """
+
+import sys
 
 import gi
 
@@ -18,7 +20,7 @@ PIPELINE = (
 Gst.init(None)
 server = GstRtspServer.RTSPServer()
 server.set_address("127.0.0.1")
-server.set_service("0")
+server.set_service(sys.argv[1])
 factory = GstRtspServer.RTSPMediaFactory()
 factory.set_launch(PIPELINE)
 factory.set_shared(True)
