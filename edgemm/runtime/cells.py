@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from edgemm.errors import InputError
+from edgemm.errors import EdgeMMError, InputError
 from edgemm.inputs.kind import Feed, InputKind, Tensors
 from edgemm.inputs.windows import Ring
 from edgemm.model.edge import Window
@@ -163,8 +163,8 @@ class InputCell(Cell):
         """
         try:
             tensors = self.kind.convert(raw)
-        except InputError as error:
-            raise self._misfit(error) from None
+        except Exception as error:  # a plugin's, whatever it is
+            self._refuse(error)
         self.newest_ns = captured_ns
         self.ended = ""
         self.take(tensors, captured_ns)
@@ -181,12 +181,12 @@ class InputCell(Cell):
             InputError: it does not fit; the message names the input.
         """
         made: Iterable[tuple[Tensors, int]] = ()
-        again = self.compare and self.captured_ns != NEVER and _same(raw, self._compared)
         try:
+            again = self.compare and self.captured_ns != NEVER and _same(raw, self._compared)
             if not again:
                 made = self.feed.push(raw, captured_ns)
-        except InputError as error:
-            raise self._misfit(error) from None
+        except Exception as error:  # a plugin's, whatever it is
+            self._refuse(error)
         before(captured_ns)
         self.newest_ns = captured_ns
         self.ended = ""
@@ -194,7 +194,7 @@ class InputCell(Cell):
             self._take_again(captured_ns)
             return (captured_ns,)
         if self.compare:  # its owner may change it in place, so what is compared with must be a copy
-            self._compared = raw if isinstance(raw, str) else deepcopy(raw)
+            self._compared = raw if isinstance(raw, str) else _copy_of(raw)
         return self._one_by_one(made)
 
     def _take_again(self, captured_ns: int) -> None:
@@ -211,11 +211,16 @@ class InputCell(Cell):
             for tensors, at_ns in made:
                 self.take(tensors, at_ns)
                 yield at_ns
-        except InputError as error:  # of a feed that is a generator
-            raise self._misfit(error) from None
+        except Exception as error:  # of a feed that is a generator
+            self._refuse(error)
 
-    def _misfit(self, error: InputError) -> InputError:
-        return InputError(f"input '{self.name}': {error}")
+    def _refuse(self, error: Exception) -> NoReturn:
+        """A value was not taken: whatever its kind raised, only the value is lost. What is missing on this machine is no matter of one value."""
+        if isinstance(error, InputError):
+            raise InputError(f"input '{self.name}': {error}") from None
+        if isinstance(error, EdgeMMError):
+            raise error
+        raise InputError(f"input '{self.name}': {type(error).__name__}: {error}") from error
 
     @property
     def direct(self) -> bool:
@@ -330,3 +335,11 @@ def _same(value: Any, other: Any) -> bool:
         return bool(value == other)
     except ValueError:  # of arrays somewhere inside
         return False
+
+
+def _copy_of(value: Any) -> Any:
+    """What a later value is compared with; what cannot be copied equals nothing."""
+    try:
+        return deepcopy(value)
+    except Exception:
+        return object()

@@ -166,6 +166,15 @@ class Live:
                 return
             yield self._run_deadline(deadline_ns)
 
+    def skip(self, now_ns: int) -> int:
+        """Leave out missed deadlines: of each node's up to `now_ns` all but the newest. Returns how many."""
+        return sum(step.skip_to(now_ns) for step in self._ticking if NEVER != step.due_ns <= now_ns)
+
+    def halt(self) -> None:
+        """Run no node any more, whatever is pushed or due. From any thread, also in the middle of a long push, which then ends soon."""
+        self._plans = dict.fromkeys(self._plans, ())
+        self._untimed = self._ticking = self._with_ticks = self._loops = ()
+
     def resume(self, now_ns: int | None = None) -> Result | None:
         """One step of the loop that has waited longest, and of what reads it; a result if an output changed.
 
