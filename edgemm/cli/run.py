@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from edgemm.cli.printing import print_text
 from edgemm.cli.provider import add_provider_argument
 from edgemm.cli.trust import add_trust_arguments, trust_from_arguments
-from edgemm.errors import UsageError
+from edgemm.errors import SinkError, UsageError
 
 if TYPE_CHECKING:
     from edgemm.streaming.stream import Stream
+
+TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
 EXAMPLES = """\
 URIs of inputs ('edgemm plugins --kind source' lists them all):
@@ -97,13 +103,16 @@ def sinks_from_arguments(arguments: argparse.Namespace) -> list[str]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Stream until every input has ended, the time is over, the reader of the output left, or Ctrl-C."""
+    """Stream until every input has ended, the time is over, the reader of the output left, or Ctrl-C or SIGTERM."""
     import edgemm
     from edgemm.runtime.model import check_inputs
 
     inputs = inputs_from_words(arguments.input)
     trust = trust_from_arguments(arguments)
-    with edgemm.open(arguments.bundle, variant=arguments.variant, provider=arguments.provider, trust=trust) as model:
+    with (
+        ended_by_sigterm(),
+        edgemm.open(arguments.bundle, variant=arguments.variant, provider=arguments.provider, trust=trust) as model,
+    ):
         check_inputs(model, inputs)
         with edgemm.stream(
             model,
@@ -113,18 +122,53 @@ def run(arguments: argparse.Namespace) -> int:
             seconds=arguments.seconds,
             allow_missing=arguments.allow_missing,
         ) as stream:
-            stream.wait()
+            try:
+                with suppress(SinkError):  # told below, with everything else that was lost
+                    stream.wait()
+            except (KeyboardInterrupt, SystemExit):
+                stream.close()
+                _say_what_was_lost(stream)
+                raise
         _say_what_was_lost(stream)
     return 1 if stream.muted else 0
 
 
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM (of systemd, of `docker stop`) ends what is inside as Ctrl-C does, so that it is closed; once, since closing takes its time."""
+
+    def end(number: int, frame: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise SystemExit(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
 def _say_what_was_lost(stream: Stream) -> None:
     for name, reason in stream.failures.items():
-        print_text(f"edgemm run: input '{name}' broke down: {reason}", sys.stderr)
+        _say(f"input '{name}' broke down: {reason}")
     for name, reason in stream.muted.items():
-        print_text(f"edgemm run: {name} failed, so results were lost: {reason}", sys.stderr)
+        _say(f"{name} failed, so results were lost: {reason}")
     for name, reason in stream.muted_observers.items():
-        print_text(f"edgemm run: {name} failed, and was not told more: {reason}", sys.stderr)
+        _say(f"{name} failed, and was not told more: {reason}")
     if stream.drops:
-        counts = ", ".join(f"{name} {count}" for name, count in stream.drops.items())
-        print_text(f"edgemm run: dropped because the model was busy: {counts}", sys.stderr)
+        words = {"full": "the model was busy"}
+        causes = stream.drops_by_cause.items()
+        counts = ", ".join(f"{name} {count} ({words.get(cause, cause)})" for (name, cause), count in causes)
+        _say(f"dropped: {counts}")
+    if stream.clamped:
+        counts = ", ".join(f"{name} {count}" for name, count in stream.clamped.items())
+        _say(f"stamped ahead of the clock, and taken as now: {counts}")
+    if stream.missed:
+        _say(f"left out because the model was late, or time had jumped: {stream.missed} answers")
+
+
+def _say(line: str) -> None:
+    print_text(f"edgemm run: {line}", sys.stderr)

@@ -177,8 +177,11 @@ class Mailbox:
 
 def size_of(value: Any) -> int:
     """Bytes of an array, or of the samples of a sound; 0 for anything small."""
-    size: int = getattr(getattr(value, "samples", value), "nbytes", 0)
-    return size
+    try:
+        size = getattr(getattr(value, "samples", value), "nbytes", 0)
+    except Exception:  # a value may be anything; whether it fits is said where the model takes it
+        return 0
+    return size if isinstance(size, int) else 0
 
 
 def _first_captured(channel: _Channel) -> int:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from operator import index
 from typing import Any
 
 from edgemm.errors import UsageError
@@ -44,9 +45,14 @@ class Inbox:
         The value belongs to the stream from now on.
 
         Raises:
-            UsageError: when the inbox is closed.
+            UsageError: when the inbox is closed, or the time is no whole number.
         """
-        stamp = time.monotonic_ns() if captured_ns is None else captured_ns
+        try:
+            stamp = time.monotonic_ns() if captured_ns is None else index(captured_ns)
+        except TypeError:
+            raise UsageError(
+                f"captured_ns must be a whole number of ns on time.monotonic_ns(), got {type(captured_ns).__name__}"
+            ) from None
         with self._changed:
             if self._closed:
                 raise UsageError("this inbox is closed: its stream has ended, or close() was called")
@@ -97,6 +103,11 @@ class InboxSource:
     def __init__(self, inbox: Inbox, input: str) -> None:
         self.inputs: tuple[str, ...] = (input,)
         self._inbox = inbox
+
+    @property
+    def dropped(self) -> int:
+        """Values that the inbox dropped because it was full."""
+        return self._inbox.dropped
 
     def packets(self, stopped: Callable[[], bool]) -> Iterator[Packet]:
         """What was put, in order, until the inbox is closed and empty."""

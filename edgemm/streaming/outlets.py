@@ -1,6 +1,8 @@
-"""Where results leave a stream: a bounded queue for an iterator, or a thread that serves callbacks and sinks.
+"""Where results leave a stream: for an iterator, or, each on a thread of its own, to callbacks and sinks.
 
-An exception in a callback or sink mutes that one, is reported, and never reaches the stream.
+Whoever takes results has a queue of his own, so that one who is slow, or stuck, holds up no other. What waits is bounded by age where a stream
+keeps time: once the oldest has waited too long, the newest wins. An exception in a callback or sink mutes that one, is told, and never
+reaches the stream.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from time import monotonic, monotonic_ns
 
 from edgemm.host.interfaces import Packet
 from edgemm.outputs.results import Result
@@ -15,18 +18,100 @@ from edgemm.streaming.interfaces import Observer, Sink
 from edgemm.streaming.listeners import NOBODY, Listeners, name_of
 
 _CAPACITY = 256
+WAITING_NS = 1_000_000_000  # how old an answer may become in a queue: a view or a log has its pauses, and a robot must not act on the past
 POLL_S = 0.5  # how soon a waiting reader hears Ctrl-C
-CLOSING_S = 5.0  # how long closing waits for a thread that is in somebody else's code
+CLOSING_S = 2.0  # how long closing waits, in all, for threads that are in somebody else's code
+
+
+class ResultQueue:
+    """Results on their way to one reader.
+
+    Args:
+        block: make the model wait when nobody takes results; otherwise old ones are dropped and counted.
+        clock: what time it is, ns.
+
+    Attributes:
+        dropped: results that were not taken in time.
+    """
+
+    def __init__(self, *, block: bool, clock: Callable[[], int]) -> None:
+        self.dropped = 0
+        self._block, self._ages = block, not block
+        self._clock = clock
+        self._results: deque[tuple[int, Result]] = deque()  # since when it waits
+        self._condition = threading.Condition()
+        self._finished = self._closed = False
+
+    def put(self, result: Result) -> None:
+        """Hand over one result."""
+        with self._condition:
+            while self._block and len(self._results) >= _CAPACITY and not self._closed:
+                self._condition.wait()
+            if self._closed:
+                return
+            now_ns = self._clock()
+            if self._is_overdue(now_ns):
+                self._drop(len(self._results))
+            if len(self._results) >= _CAPACITY:
+                self._drop(1)
+            self._results.append((now_ns, result))
+            self._condition.notify_all()
+
+    def iterate(self) -> Iterator[Result]:
+        """Results in order until `finish`."""
+        while True:
+            with self._condition:
+                while not self._results and not self._finished:
+                    self._condition.wait(POLL_S)
+                if not self._results:
+                    return
+                if self._is_overdue(self._clock()):
+                    self._drop(len(self._results) - 1)
+                _, result = self._results.popleft()
+                self._condition.notify_all()
+            yield result
+
+    def finish(self) -> None:
+        """No more results will come."""
+        with self._condition:
+            self._finished = True
+            self._condition.notify_all()
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait for `finish`, without anybody who takes results: the oldest make room."""
+        with self._condition:
+            self._block = False
+            self._condition.notify_all()
+            return self._condition.wait_for(lambda: self._finished, timeout_s)
+
+    def release(self) -> None:
+        """Nobody takes or waits any more, and what is still queued is not delivered."""
+        with self._condition:
+            self._closed = True
+            self._results.clear()
+            self._condition.notify_all()
+
+    def _is_overdue(self, now_ns: int) -> bool:
+        return self._ages and bool(self._results) and now_ns - self._results[0][0] > WAITING_NS
+
+    def _drop(self, count: int) -> None:
+        self.dropped += count
+        for _ in range(count):
+            self._results.popleft()
 
 
 class Outlet:
-    """Results on their way out.
+    """Results on their way out, and what else is told of a stream.
 
     Args:
-        consumers: callbacks; with these or `sinks` a thread serves them, else results wait for `iterate`.
+        consumers: callbacks; with these or `sinks` threads serve them, else results wait for `iterate`.
         observer, registered: told what happens; results on the thread that made them, so that observing a stream does not change who takes them.
-        block: make the model wait when nobody takes results; otherwise the oldest is dropped and counted.
+        block: make the model wait when nobody takes results; otherwise old ones are dropped and counted.
         on_finished: called when a sink wants no more.
+        clock: what time it is, ns.
+
+    Attributes:
+        failure: the first callback or sink that was muted, and what it raised; None while none was.
     """
 
     def __init__(
@@ -38,21 +123,25 @@ class Outlet:
         block: bool,
         on_finished: Callable[[], None],
         registered: Mapping[str, Callable[[], Observer]] = NOBODY,
+        clock: Callable[[], int] = monotonic_ns,
     ) -> None:
-        self.dropped = 0
+        self.failure: tuple[str, BaseException] | None = None
         self._listeners = Listeners(sinks, observer, registered)
         self._on_finished = on_finished
-        self._block = block
-        self._results: deque[Result] = deque()
-        self._condition = threading.Condition()
-        self._finished = False
-        self._closed = False
-        self._sinks = tuple(sinks)
-        self._targets = [*consumers, *(sink.write for sink in sinks)]
-        self._thread: threading.Thread | None = None
-        if self._targets:
-            self._thread = threading.Thread(target=self._serve, name="edgemm-sinks", daemon=True)
-            self._thread.start()
+        self._own = ResultQueue(block=block, clock=clock)
+        targets = [*((consumer, None) for consumer in consumers), *((sink.write, sink) for sink in sinks)]
+        self._queues = [ResultQueue(block=block, clock=clock) for _ in targets] or [self._own]
+        self._threads = [
+            threading.Thread(target=self._serve, args=(queue, *target), name="edgemm-sinks", daemon=True)
+            for queue, target in zip(self._queues, targets, strict=False)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Results that nobody took in time; of several readers, each counts."""
+        return sum(queue.dropped for queue in self._queues)
 
     @property
     def muted(self) -> dict[str, str]:
@@ -67,16 +156,8 @@ class Outlet:
     def put(self, result: Result) -> None:
         """Hand over one result."""
         self._listeners.tell("on_result", result)
-        with self._condition:
-            while self._block and len(self._results) >= _CAPACITY and not self._closed:
-                self._condition.wait()
-            if self._closed:
-                return
-            if len(self._results) >= _CAPACITY:
-                self._results.popleft()
-                self.dropped += 1
-            self._results.append(result)
-            self._condition.notify_all()
+        for queue in self._queues:
+            queue.put(result)
 
     def tell_start(self, inputs: Sequence[str]) -> None:
         """The stream starts."""
@@ -100,69 +181,64 @@ class Outlet:
 
     def finish(self) -> None:
         """No more results will come."""
-        with self._condition:
-            self._finished = True
-            self._condition.notify_all()
+        for queue in (self._own, *self._queues):
+            queue.finish()
 
     def iterate(self) -> Iterator[Result]:
-        """Results in order until `finish`."""
-        while True:
-            with self._condition:
-                while not self._results and not self._finished:
-                    self._condition.wait(POLL_S)
-                if not self._results:
-                    return
-                result = self._results.popleft()
-                self._condition.notify_all()
-            yield result
+        """Results in order until `finish`; none where callbacks or sinks take them."""
+        return self._own.iterate()
 
     def wait(self, timeout_s: float | None) -> bool:
         """Wait until all is delivered."""
-        if self._thread is not None:
-            return _join(self._thread, timeout_s)
-        with self._condition:
-            self._block = False  # nobody takes results while this waits: the oldest make room
-            self._condition.notify_all()
-            return self._condition.wait_for(lambda: self._finished, timeout_s)
+        return join(self._threads, timeout_s) if self._threads else self._own.wait(timeout_s)
 
     def release(self) -> None:
         """Nobody waits for anybody any more, and what is still queued is not delivered."""
-        with self._condition:
-            self._closed = True
-            self._results.clear()
-            self._condition.notify_all()
+        for queue in self._queues:
+            queue.release()
 
-    def close(self) -> None:
-        """End `iterate`, and close the sinks."""
+    def close(self, timeout_s: float | None = None) -> bool:
+        """End `iterate`, and close the sinks; False if one of them is stuck.
+
+        Args:
+            timeout_s: how long to wait for all of them; `CLOSING_S` if not given.
+        """
         self.release()
         self.finish()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(CLOSING_S)
+        return join(self._threads, CLOSING_S if timeout_s is None else timeout_s)
 
-    def _serve(self) -> None:
-        targets = list(self._targets)
-        for result in self.iterate():
-            for target in tuple(targets):
-                try:
-                    target(result)
-                except Exception as error:  # a callback is the user's: it is muted, the stream goes on
-                    targets.remove(target)
-                    self._listeners.mute(name_of(target), error)
-            if any(getattr(sink, "finished", False) for sink in self._sinks):
-                self._on_finished()
-                break
-        for sink in self._sinks:
+    def _serve(self, queue: ResultQueue, target: Callable[[Result], None], sink: Sink | None) -> None:
+        """The thread of one callback or sink."""
+        try:
+            for result in queue.iterate():
+                target(result)
+                if getattr(sink, "finished", False):
+                    self._on_finished()
+                    break
+        except (Exception, SystemExit) as error:  # a callback is the user's: it is muted, the stream goes on
+            self._mute(target, error)
+            queue.release()
+            queue.wait(None)
+        queue.release()
+        if sink is not None:
             try:
                 sink.close()
-            except Exception as error:
-                self._listeners.mute(name_of(sink.close), error)
+            except (Exception, SystemExit) as error:
+                self._mute(sink.close, error)
+
+    def _mute(self, call: Callable[..., None], error: BaseException) -> None:
+        self.failure = self.failure or (name_of(call), error)
+        self._listeners.mute(name_of(call), error)
 
 
-def _join(thread: threading.Thread, timeout_s: float | None) -> bool:
-    """Join in short steps, so that Ctrl-C is heard."""
-    remaining = timeout_s
-    while thread.is_alive() and (remaining is None or remaining > 0):
-        step = 0.2 if remaining is None else min(0.2, remaining)
-        thread.join(step)
-        remaining = None if remaining is None else remaining - step
-    return not thread.is_alive()
+def join(threads: Sequence[threading.Thread], timeout_s: float | None) -> bool:
+    """Wait for threads, all within one time, and in short steps so that Ctrl-C is heard; False if one still runs. Not for the one that asks."""
+    deadline_s = None if timeout_s is None else monotonic() + timeout_s
+    others = [thread for thread in threads if thread is not threading.current_thread()]
+    for thread in others:
+        while thread.is_alive():
+            left_s = 0.2 if deadline_s is None else min(0.2, deadline_s - monotonic())
+            if left_s <= 0:
+                break
+            thread.join(left_s)
+    return not any(thread.is_alive() for thread in others)

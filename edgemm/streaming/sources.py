@@ -78,6 +78,9 @@ def sources_from_inputs(specs: Mapping[str, InputKind], inputs: Mapping[str, Any
         elif isinstance(value, Source):
             if name not in value.inputs:
                 raise UsageError(f"input '{name}': its source delivers {', '.join(value.inputs)}")
+            for delivered in value.inputs:
+                if delivered not in specs:
+                    raise UnknownNameError("input", delivered, specs, f"the source of '{name}' delivers it too")
             if not any(value is source for source in sources):
                 sources.append(value)
         else:

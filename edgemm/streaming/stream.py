@@ -13,26 +13,30 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from time import monotonic_ns, sleep
+from time import monotonic, monotonic_ns, sleep
 from types import MappingProxyType, TracebackType
 from typing import Any
 
 from edgemm.bundle.trust import UNTRUSTED, Trust
-from edgemm.errors import EdgeMMError, InputError, SourceError, UsageError
+from edgemm.errors import EdgeMMError, InputError, SinkError, SourceError, UsageError
 from edgemm.host.interfaces import Packet, Source
+from edgemm.log import logger
 from edgemm.outputs.results import Result
 from edgemm.runners.providers import CPU
 from edgemm.runtime.model import Model, check_inputs
 from edgemm.runtime.model import open as open_bundle
-from edgemm.streaming.channels import Limits, Mailbox, Queue
+from edgemm.streaming.channels import Mailbox, Queue
 from edgemm.streaming.interfaces import Observer, Sink
-from edgemm.streaming.listeners import NOBODY, registered_observers
-from edgemm.streaming.outlets import CLOSING_S, Outlet
+from edgemm.streaming.listeners import NOBODY, Losses, reason_of, registered_observers
+from edgemm.streaming.outlets import CLOSING_S, Outlet, join
+from edgemm.streaming.pump import SILENCE_NS, Pump, StreamTime, Told, channels_of
 from edgemm.streaming.sinks import sinks_from_names
 from edgemm.streaming.sources import queues_from_inputs, sources_from_inputs
+from edgemm.uris import redact
 
-RECORDED = Limits(packets=64, when_full="block")
 DEFAULT_QUEUES: Mapping[str, Queue] = MappingProxyType({})
+
+_LOG = logger("streaming")
 
 
 def stream(
@@ -135,8 +139,6 @@ class Stream:
         sleep: Callable[[float], None] = sleep,
     ) -> None:
         self.model = model
-        self._clock = clock
-        self._sleep = sleep
         self.failures: dict[str, str] = {}
         self._sources = tuple(sources)
         self._realtime = realtime or any(source.live for source in sources)
@@ -144,23 +146,33 @@ class Stream:
         self._allow_missing = allow_missing
         self._close_model = close_model
         self._error: EdgeMMError | None = None
-        self._mailbox = Mailbox(self._on_drop)
         self._live = model.live(on_failure=self._on_failure)
-        self._misfits: Counter[str] = Counter()
+        self._reached_ns = 0  # as fast as possible: how far time has come
+        self._ending = threading.Lock()
+        self._closed = self._over = False
         self._outlet = Outlet(
             consumers,
             sinks,
             observer,
             block=not self._realtime,
-            on_finished=self._mailbox.stop,
+            on_finished=self._stop,
             registered=registered,
+            clock=clock,
         )
-        self._outlet.tell_start([name for source in self._sources for name in source.inputs])
-        self.started_ns = clock()
+        self._losses = Losses(self._outlet.tell_drop, self._outlet.tell_error)
+        self._mailbox = Mailbox(self._losses.tell)
+        names = [name for source in self._sources for name in source.inputs]
+        self._outlet.tell_start(names)
+        self._time = StreamTime(clock, sleep)
+        self.started_ns = self._time.started_ns
         for source in self._sources:
-            for key, limits in _channels(source, model, queues):
+            for key, limits in channels_of(source, model.graph.inputs, queues):
                 self._mailbox.open(key, limits)
-        self._threads = self._make_threads()
+        told = Told(self._losses.lose, self._losses.clamp, self._source_failed, self._source_ended)
+        pumps = [Pump(source, self._mailbox, self._time, self._realtime, told) for source in self._sources]
+        model_thread = threading.Thread(target=self._run, name="edgemm-model", daemon=True)
+        self._threads = [*(pump.thread for pump in pumps), model_thread]
+        _LOG.info("stream of %s starts", ", ".join(names))
         for thread in self._threads:
             thread.start()
 
@@ -186,40 +198,66 @@ class Stream:
 
         Raises:
             SourceError: a source could not be opened.
+            SinkError: a callback or sink raised, and got no more results; the others got theirs.
         """
         done = self._outlet.wait(timeout_s)
         if done:
             self._raise_failure()
+            if self._outlet.failure is not None:
+                name, error = self._outlet.failure
+                raise SinkError(f"{name} raised, and got no more results: {reason_of(error)}") from error
         return done
 
     def close(self) -> None:
-        """End now: sources, model thread and sinks; returns when all have ended."""
-        self._mailbox.stop()
+        """End now: sources, model thread and sinks. Returns when all have ended, at the latest after `CLOSING_S`, without what is stuck."""
+        started_s = monotonic()
+        self._stop()
         self._outlet.release()
-        for source in self._sources:
-            try:
-                source.close()
-            except Exception as error:  # a plugin's: the others must be closed all the same
-                self.failures.update(dict.fromkeys(source.inputs, str(error)))
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(CLOSING_S)
-        self._outlet.close()
-        if self._close_model:
+        closing = [
+            threading.Thread(target=self._close_source, args=(source,), name="edgemm-closing", daemon=True)
+            for source in self._sources
+        ]
+        for thread in closing:
+            thread.start()
+        ended = join([*closing, *self._threads], 0.75 * CLOSING_S)
+        closed = self._outlet.close(max(0.0, started_s + CLOSING_S - monotonic()))
+        if not (ended and closed):
+            stuck = [thread.name for thread in self._threads if thread.is_alive()] + ([] if closed else ["a sink"])
+            _LOG.warning("closed without waiting for what is stuck: %s", ", ".join(stuck) or "the close of a source")
+        with self._ending:
+            self._closed, over = True, self._over
+        if over and self._close_model:  # else its thread does, once it gets there: nobody frees what is still running
             self.model.close()
 
     @property
     def drops(self) -> dict[str, int]:
         """Input -> packets dropped, whatever the cause, and `results` -> results that nobody took in time."""
-        counts: dict[str, int] = {}
-        for (name, _), count in list(self._mailbox.drops.items()):
-            counts[name] = counts.get(name, 0) + count
-        for name, count in (*self._live.late.items(), *self._misfits.items()):
-            if count:
-                counts[name] = counts.get(name, 0) + count
-        if self._outlet.dropped:
-            counts["results"] = self._outlet.dropped
-        return counts
+        counts: Counter[str] = Counter()
+        for (name, _), count in self.drops_by_cause.items():
+            counts[name] += count
+        return dict(counts)
+
+    @property
+    def drops_by_cause(self) -> dict[tuple[str, str], int]:
+        """The same, for each (input, cause)."""
+        counts = Counter(dict(list(self._mailbox.drops.items())))
+        counts.update(dict(list(self._losses.counts.items())))
+        counts.update({(name, "late"): count for name, count in self._live.late.items()})
+        for source in self._sources:
+            dropped = getattr(source, "dropped", 0)
+            counts[source.inputs[0], "full in its source"] += dropped if isinstance(dropped, int) else 0
+        counts["results", "not taken in time"] += self._outlet.dropped
+        return {key: count for key, count in counts.items() if count}
+
+    @property
+    def clamped(self) -> dict[str, int]:
+        """Input -> live stamps that were ahead of the clock, and were taken as now."""
+        return dict(self._losses.clamped)
+
+    @property
+    def missed(self) -> int:
+        """Deadlines that were left out, because the model was late or time had jumped."""
+        return self._losses.missed
 
     @property
     def muted(self) -> dict[str, str]:
@@ -236,59 +274,37 @@ class Stream:
         """Node -> why it is quarantined; it is tried again, and the others go on."""
         return self._live.failing
 
-    def _on_failure(self, node: str, error: Exception) -> None:
-        self._outlet.tell_error(f"node '{node}'", error)
+    def _stop(self) -> None:
+        """End it, from any thread: nothing more is taken in, and no node begins to run."""
+        self._mailbox.stop()
+        self._live.halt()
 
-    def _on_drop(self, input: str, cause: str) -> None:
-        self._outlet.tell_drop(input, cause)
+    def _close_source(self, source: Source) -> None:
+        try:
+            source.close()
+        except (Exception, SystemExit) as error:  # a plugin's: the others must be closed all the same
+            self.failures.update(dict.fromkeys(source.inputs, str(error)))
+
+    def _on_failure(self, node: str, error: Exception) -> None:
+        _LOG.warning("node '%s' failed, and is tried again later: %s", node, reason_of(error))
+        self._outlet.tell_error(f"node '{node}'", error)
 
     def _raise_failure(self) -> None:
         if self._error is not None:
             raise self._error
 
-    def _make_threads(self) -> list[threading.Thread]:
-        """One for each source, and one for the model."""
-        named = [(f"edgemm-{'-'.join(source.inputs)}", self._pump, (source,)) for source in self._sources]
-        threads = [threading.Thread(target=run, args=args, name=name, daemon=True) for name, run, args in named]
-        return [*threads, threading.Thread(target=self._run, name="edgemm-model", daemon=True)]
-
-    def _pump(self, source: Source) -> None:
-        """One source's thread."""
-        delivered = False
-        try:
-            for packet in source.packets(lambda: self._mailbox.stopped):
-                delivered = True
-                if source.live:
-                    at_ns = max(0, packet.captured_ns - self.started_ns)
-                    packet = Packet(packet.input, packet.value, at_ns, packet.sequence)  # noqa: PLW2901
-                elif self._realtime:
-                    self._pace(packet.captured_ns)
-                if not self._mailbox.put(packet.input if source.live else id(source), packet):
-                    break
-        except Exception as error:  # a source is a plugin: whatever it raises ends its inputs, not the stream
-            self._source_failed(source, error, delivered)
-        finally:
-            for key, _ in _channels(source, self.model, DEFAULT_QUEUES):
-                self._mailbox.close(key)
-            for name in source.inputs:
-                self._live.end(name, "broke down" if name in self.failures else "ended")
-
-    def _pace(self, captured_ns: int) -> None:
-        """Wait until a recorded packet's time has come."""
-        while (wait_ns := captured_ns - self._now_ns()) > 0 and not self._mailbox.stopped:
-            self._sleep(min(wait_ns, 100_000_000) / 1e9)
-
-    def _now_ns(self) -> int:
-        """Time since the stream's start."""
-        return self._clock() - self.started_ns
-
-    def _source_failed(self, source: Source, error: Exception, delivered: bool) -> None:
+    def _source_failed(self, source: Source, error: BaseException, delivered: bool) -> None:
         for name in source.inputs:
-            self.failures[name] = str(error)
+            self.failures[name] = str(error) if isinstance(error, Exception) else reason_of(error)
+        _LOG.error("input %s broke down: %s", ", ".join(source.inputs), redact(reason_of(error)))
         self._outlet.tell_error(", ".join(source.inputs), error)
         if not delivered and not self._allow_missing:
             self._error = error if isinstance(error, EdgeMMError) else SourceError(f"{type(error).__name__}: {error}")
-            self._mailbox.stop()
+            self._stop()
+
+    def _source_ended(self, source: Source) -> None:
+        for name in source.inputs:
+            self._live.end(name, "broke down" if name in self.failures else "ended")
 
     def _run(self) -> None:
         """The model's thread."""
@@ -297,14 +313,17 @@ class Stream:
             self._consume()
         except EdgeMMError as error:
             self._error = error
-        except (
-            Exception
-        ) as error:  # an error of a runner or adapter ends the stream, and is raised where results are read
+        except (Exception, SystemExit) as error:  # it ends the stream, and is raised where results are read
             self._error = EdgeMMError(f"the model failed: {type(error).__name__}: {error}")
         finally:
             self._mailbox.stop()
             self._outlet.finish()
             self._outlet.tell_stop()
+            _LOG.info("stream ended; dropped: %s", self.drops_by_cause or "nothing")
+            with self._ending:
+                self._over, closed = True, self._closed
+            if closed and self._close_model:
+                self.model.close()
 
     def _consume(self) -> None:
         live, mailbox = self._live, self._mailbox
@@ -314,7 +333,7 @@ class Stream:
             if packet is None:
                 if mailbox.ended() and not live.running:
                     break
-                now_ns = self._now_ns()
+                now_ns = self._time.now_ns()
                 if end_ns is not None and now_ns >= end_ns:
                     break
                 self._emit_due(now_ns)
@@ -323,6 +342,8 @@ class Stream:
                 continue
             if end_ns is not None and packet.captured_ns >= end_ns:
                 break
+            if not self._realtime:
+                self._bridge(packet.captured_ns)
             self._emit_due(packet.captured_ns)
             self._outlet.tell_packet(packet)
             self._push(packet)
@@ -333,9 +354,7 @@ class Stream:
         try:
             result = self._live.push(packet.input, packet.value, packet.captured_ns)
         except InputError as error:  # one value that does not fit is lost, not the stream
-            self._misfits[packet.input] += 1
-            self._outlet.tell_drop(packet.input, "does not fit")
-            self._outlet.tell_error(packet.input, error)
+            self._losses.lose(packet.input, "does not fit", error)
             return
         if result is not None:
             self._outlet.put(result)
@@ -347,9 +366,20 @@ class Stream:
         if result is not None:
             self._outlet.put(result)
 
+    def _bridge(self, at_ns: int) -> None:
+        """As fast as possible a gap is walked through only so far: a damaged file can jump by hours."""
+        if at_ns - self._reached_ns > SILENCE_NS:
+            self._emit_due(self._reached_ns + SILENCE_NS)
+            self._losses.miss(self._live.skip(at_ns))
+        self._reached_ns = max(self._reached_ns, at_ns)
+
     def _emit_due(self, now_ns: int) -> None:
+        if self._realtime:  # missed deadlines are skipped, not replayed
+            self._losses.miss(self._live.skip(now_ns))
         for result in self._live.advance(now_ns):
             self._outlet.put(result)
+            if self._mailbox.stopped:
+                return
             if self._live.running and not self._realtime:
                 self._finish_loops(result.at_ns)
 
@@ -365,15 +395,4 @@ class Stream:
         if not self._realtime:
             return None
         due = [at_ns for at_ns in (self._live.due_ns, end_ns) if at_ns is not None]
-        return max(0.0, (min(due) - self._now_ns()) / 1e9) if due else 0.5
-
-
-def _channels(source: Source, model: Model, queues: Mapping[str, Queue]) -> list[tuple[Any, Limits]]:
-    """A recorded source delivers in order of capture, so it is one channel; a live one has a channel per input."""
-    if not source.live:  # the queues of its inputs were asked for with one URI, so they are the same
-        return [(id(source), queues.get(source.inputs[0], Queue()).applied_to(RECORDED))]
-    kinds = model.graph.inputs
-    return [
-        (name, queues.get(name, Queue()).applied_to(Limits(packets=kinds[name].live_packets, when_full="drop_oldest")))
-        for name in source.inputs
-    ]
+        return max(0.0, (min(due) - self._time.now_ns()) / 1e9) if due else 0.5

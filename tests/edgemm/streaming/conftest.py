@@ -137,11 +137,12 @@ class FakeLive:
     Attributes:
         pushed: (input, value, time in ms), in order.
         ended: input -> reason.
+        halted: whether it was told to run nothing more; what is due is left to the stream all the same.
     """
 
     def __init__(self, tick_ms, on_push):
         self.pushed, self.ended, self.late = [], {}, Counter()
-        self.running, self.failing = (), {}
+        self.running, self.failing, self.halted = (), {}, False
         self.due_ns = None
         self._tick_ns = tick_ms * MS if tick_ms else 0
         self._on_push = on_push
@@ -168,6 +169,16 @@ class FakeLive:
         while self.due_ns is not None and self.due_ns <= now_ns:
             self.due_ns += self._tick_ns
             yield ("tick", (self.due_ns - self._tick_ns) / MS)
+
+    def skip(self, now_ns):
+        if self.due_ns is None or self.due_ns > now_ns:
+            return 0
+        left_out = (now_ns - self.due_ns) // self._tick_ns
+        self.due_ns += left_out * self._tick_ns
+        return left_out
+
+    def halt(self):
+        self.halted, self.running = True, ()
 
     def end(self, name, reason="ended"):
         self.ended[name] = reason
@@ -258,8 +269,8 @@ def outlet():
     """Makes outlets, and closes them."""
     made = []
 
-    def make(*consumers, sinks=(), observer=None, block=False, on_finished=lambda: None):
-        made.append(Outlet(consumers, sinks, observer, block=block, on_finished=on_finished))
+    def make(*consumers, sinks=(), observer=None, block=False, on_finished=lambda: None, clock=lambda: 0):
+        made.append(Outlet(consumers, sinks, observer, block=block, on_finished=on_finished, clock=clock))
         return made[-1]
 
     yield make

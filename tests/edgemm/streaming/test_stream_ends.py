@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from edgemm.errors import BundleError, EdgeMMError, SourceError
+from edgemm.errors import BundleError, EdgeMMError, SinkError, SourceError
 from edgemm.streaming.interfaces import Observer
 from edgemm.streaming.stream import Stream
 
@@ -324,7 +324,8 @@ def test_a_callback_that_raises_is_muted_and_the_stream_goes_on(stream, script, 
 
     calls, got = [], []
     made = stream(fake_model(), script(*images(1, 2, 3)), consumers=[bad, got.append])
-    assert made.wait(10)
+    with pytest.raises(SinkError, match=r"bad raised, and got no more results: RuntimeError: no more"):
+        made.wait(10)
     assert len(calls) == 1
     assert len(got) == 3
     assert [error for name, error in made.muted.items() if name.endswith("bad")] == ["RuntimeError: no more"]

@@ -1,0 +1,13 @@
+"""The loggers of EdgeMM, by the standard `logging`, all under the name `edgemm`: silent unless the program that embeds it sets logging up."""
+
+from __future__ import annotations
+
+import logging
+
+
+def logger(room: str) -> logging.Logger:
+    """The logger `edgemm.<room>`."""
+    top = logging.getLogger("edgemm")
+    if not top.handlers:  # else what nobody set up goes to standard error
+        top.addHandler(logging.NullHandler())
+    return top.getChild(room)
