@@ -193,6 +193,12 @@ def test_sources_that_break_down_and_nodes_that_fail_are_logged_without_credenti
     ]
 
 
+def test_nothing_that_a_plugin_says_forges_a_line_of_the_log_or_moves_a_cursor(stream, script, fake_model, caplog):
+    made = stream(fake_model(), script((0, "image", 1), error=ValueError("lost\nERROR all is well\x1b[2J")))
+    assert made.wait(10)
+    assert logged(caplog, logging.ERROR) == ["input image broke down: ValueError: lost·ERROR all is well·[2J"]
+
+
 def test_of_drops_the_first_of_each_input_and_cause_is_logged(stream, script, fake_model, gate, caplog):
     steps = [(0, name, 1) for name in ("image", "text") for _ in range(20)]
     source = script((0, "image", 0), gate.reached, *steps, live=True, zero_ns=0)
