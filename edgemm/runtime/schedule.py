@@ -179,7 +179,7 @@ class Live:
     def halt(self) -> None:
         """Run no node any more, whatever is pushed or due. From any thread, also in the middle of a long push, which then ends soon."""
         self._plans = dict.fromkeys(self._plans, ())
-        self._untimed = self._ticking = self._with_ticks = self._loops = ()
+        self._untimed = self._ticking = self._loops = ()
 
     def resume(self, now_ns: int | None = None) -> Result | None:
         """One step of the loop that has waited longest, and of what reads it; a result if an output changed.

@@ -148,6 +148,14 @@ def test_a_sink_that_cannot_be_closed_is_raised_by_wait_too(stream, script, fake
         made.wait(10)
 
 
+def test_of_several_failures_the_first_is_raised(stream, script, fake_model, sink_of):
+    bad = sink_of(fails=RuntimeError("full"), fails_to_close=OSError("gone"))
+    made = stream(fake_model(), script((0, "image", 1)), sinks=[bad])
+    with pytest.raises(SinkError, match=r"Sink\.write raised, .*RuntimeError: full"):
+        made.wait(10)
+    assert list(made.muted) == ["Sink.write", "Sink.close"]
+
+
 def test_waiting_that_gives_up_does_not_speak_of_callbacks(stream, script, fake_model, gate):
     def bad(result):
         raise RuntimeError

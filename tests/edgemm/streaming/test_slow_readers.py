@@ -188,7 +188,15 @@ def test_a_muted_sink_holds_up_no_model_and_is_closed_at_the_end(outlet, sink_of
     assert made.wait(0.01) is False, "the stream goes on"
     assert bad.closed == 0
     served(made)
-    assert (bad.got, bad.closed) == ([0], 1)
+    assert (bad.got, bad.closed, made.dropped) == ([0], 1, 0)
+
+
+def test_a_sink_that_has_enough_holds_up_no_model(outlet, sink_of, background):
+    ended = threading.Event()
+    made = outlet(sinks=[sink_of(finished_after=1)], on_finished=ended.set, block=True)
+    put(made, 0)
+    assert ended.wait(10)
+    background(put, made, *range(600)).end()
 
 
 def test_where_sinks_take_the_results_an_iterator_gets_none(outlet, sink_of):
