@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from edgemm.printable import printable
+from edgemm.uris import redact
+
 
 def logger(room: str) -> logging.Logger:
     """The logger `edgemm.<room>`."""
@@ -11,3 +14,8 @@ def logger(room: str) -> logging.Logger:
     if not top.handlers:  # else what nobody set up goes to standard error
         top.addHandler(logging.NullHandler())
     return top.getChild(room)
+
+
+def clean(reason: object) -> str:
+    """What plugins and files say, as a log may hold it: on one line, without credentials and control characters."""
+    return printable(redact(str(reason)), keep="")

@@ -64,6 +64,7 @@ class Source(Protocol):
     """Delivers one or more inputs of a stream from a thread of its own.
 
     A live source that waits for its device to come back says why in an attribute `absent`, which is "" while it delivers.
+    One that loses packets itself may count them in an attribute `dropped`, which a stream adds to its own drops.
     """
 
     inputs: tuple[str, ...]
@@ -72,7 +73,8 @@ class Source(Protocol):
     def packets(self, stopped: Callable[[], bool]) -> Iterable[Packet]:
         """Yield packets in order of capture until the source ends or `stopped()` is true.
 
-        `captured_ns` counts from 0 at the start of a recorded source (`live` False), and is `time.monotonic_ns()` of a live one.
+        `captured_ns` counts from 0 at the start of a recorded source (`live` False), and is `time.monotonic_ns()` of a live one, where a
+        stamp ahead of the clock is taken as now. What is no packet of its inputs is dropped.
 
         Raises:
             SourceError: when it cannot be opened or breaks down; credentials are never part of the message.

@@ -168,12 +168,18 @@ class Live:
 
     def skip(self, now_ns: int) -> int:
         """Leave out missed deadlines: of each node's up to `now_ns` all but the newest. Returns how many."""
-        return sum(step.skip_to(now_ns) for step in self._ticking if NEVER != step.due_ns <= now_ns)
+        left_out = 0
+        for step in self._ticking:
+            if NEVER != step.due_ns <= now_ns:
+                due_ns = step.due_ns
+                step.skip_to(now_ns)
+                left_out += (step.due_ns - due_ns) // step.period_ns
+        return left_out
 
     def halt(self) -> None:
         """Run no node any more, whatever is pushed or due. From any thread, also in the middle of a long push, which then ends soon."""
         self._plans = dict.fromkeys(self._plans, ())
-        self._untimed = self._ticking = self._with_ticks = self._loops = ()
+        self._untimed = self._ticking = self._loops = ()
 
     def resume(self, now_ns: int | None = None) -> Result | None:
         """One step of the loop that has waited longest, and of what reads it; a result if an output changed.

@@ -10,14 +10,15 @@ from edgemm.outputs.results import Result
 
 
 class Sink(Protocol):
-    """Takes results, on one thread, in order.
+    """Takes results, on a thread of its own, in order; one that is slow or stuck holds up no other.
 
+    Where a stream keeps time, a sink that falls more than a second behind gets the newest result next; what it did not get is counted.
     A view may also have `on_packet(packet)`, `on_drop(input, cause)` and `on_error(where, error)`, which are called from the stream's other
     threads and must return at once; and an attribute `finished`, which ends the stream when it is true after a `write`.
     """
 
     def write(self, result: Result) -> None:
-        """Take one result. An exception mutes this sink, not the stream."""
+        """Take one result. An exception mutes this sink, not the stream; `Stream.wait` raises it at the end."""
 
     def close(self) -> None:
         """Flush and release."""
@@ -27,7 +28,7 @@ class Observer:
     """Callbacks of a running stream; override what you need.
 
     They are called from the stream's own threads, several at once, and must return at once. One that raises is recorded
-    (`Stream.muted`, `Stream.muted_observers`) and not called again; the stream and the other callbacks go on.
+    (`Stream.muted`, `Stream.muted_observers`), logged and not called again; the stream and the other callbacks go on.
     """
 
     def on_start(self, inputs: Sequence[str]) -> None:

@@ -14,9 +14,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgemm.errors import EdgeMMError, PluginError
-from edgemm.log import logger
+from edgemm.log import clean, logger
 from edgemm.streaming.interfaces import Observer, Sink
-from edgemm.uris import redact
 
 if TYPE_CHECKING:
     from edgemm.host.entries import ObserverEntry
@@ -69,7 +68,7 @@ class Listeners:
                     self._callbacks[event] += (_Callback(f"observer {name}, {event}", call, self.muted_observers),)
             except (Exception, SystemExit) as error:  # it happens to be installed: that cannot stop a stream
                 self.muted_observers[f"observer {name}"] = reason_of(error)
-                _LOG.error("observer %s cannot be made: %s", name, reason_of(error))
+                _LOG.error("observer %s cannot be made: %s", name, clean(reason_of(error)))
 
     def tell(self, event: str, *words: object) -> None:
         """Call everyone who has that callback."""
@@ -86,7 +85,7 @@ class Listeners:
 
     def _record(self, muted: dict[str, str], name: str, error: BaseException) -> None:
         muted[name] = reason_of(error)
-        _LOG.error("%s raised, and is not called again: %s", name, muted[name], exc_info=error)
+        _LOG.error("%s raised, and is not called again: %s", name, clean(muted[name]), exc_info=error)
         self.tell("on_error", name, error)
 
     def _remove(self, event: str, callback: _Callback) -> bool:
@@ -128,14 +127,14 @@ class Losses:
             self._tell_error(input, error)
         if (input, cause) not in self._logged:
             self._logged.add((input, cause))
-            _LOG.warning("input '%s': packets are dropped: %s", input, cause if error is None else redact(str(error)))
+            _LOG.warning("input '%s': packets are dropped: %s", input, cause if error is None else clean(error))
 
     def clamp(self, input: str, error: Exception) -> None:
         """A stamp was ahead of the clock."""
         self.clamped[input] += 1
         if self.clamped[input] == 1:
             self._tell_error(input, error)
-            _LOG.warning("%s", error)
+            _LOG.warning("%s", clean(error))
 
     def miss(self, deadlines: int) -> None:
         """So many deadlines were left out."""

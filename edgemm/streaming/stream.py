@@ -1,4 +1,4 @@
-"""A threaded stream: one thread per source, one for the model, one for the sinks.
+"""A threaded stream: one thread per source, one for the model, one per sink.
 
     source thread(s) -> mailbox (bounded, counted drops) -> model thread (Live) -> results (bounded) -> sinks, or an iterator
 
@@ -20,7 +20,7 @@ from typing import Any
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import EdgeMMError, InputError, SinkError, SourceError, UsageError
 from edgemm.host.interfaces import Packet, Source
-from edgemm.log import logger
+from edgemm.log import clean, logger
 from edgemm.outputs.results import Result
 from edgemm.runners.providers import CPU
 from edgemm.runtime.model import Model, check_inputs
@@ -32,7 +32,6 @@ from edgemm.streaming.outlets import CLOSING_S, Outlet, join
 from edgemm.streaming.pump import SILENCE_NS, Pump, StreamTime, Told, channels_of
 from edgemm.streaming.sinks import sinks_from_names
 from edgemm.streaming.sources import queues_from_inputs, sources_from_inputs
-from edgemm.uris import redact
 
 DEFAULT_QUEUES: Mapping[str, Queue] = MappingProxyType({})
 
@@ -56,7 +55,7 @@ def stream(
 ) -> Stream:
     """Stream inputs through a bundle.
 
-    Iterate over the returned stream, or give `on_result` or `sinks`, which are served on a thread of their own; then call `wait`
+    Iterate over the returned stream, or give `on_result` or `sinks`, each of which is served on a thread of its own; then call `wait`
     or `close`. Use it as a context manager.
 
     Args:
@@ -286,7 +285,7 @@ class Stream:
             self.failures.update(dict.fromkeys(source.inputs, str(error)))
 
     def _on_failure(self, node: str, error: Exception) -> None:
-        _LOG.warning("node '%s' failed, and is tried again later: %s", node, reason_of(error))
+        _LOG.warning("node '%s' failed, and is tried again later: %s", node, clean(reason_of(error)))
         self._outlet.tell_error(f"node '{node}'", error)
 
     def _raise_failure(self) -> None:
@@ -296,7 +295,7 @@ class Stream:
     def _source_failed(self, source: Source, error: BaseException, delivered: bool) -> None:
         for name in source.inputs:
             self.failures[name] = str(error) if isinstance(error, Exception) else reason_of(error)
-        _LOG.error("input %s broke down: %s", ", ".join(source.inputs), redact(reason_of(error)))
+        _LOG.error("input %s broke down: %s", ", ".join(source.inputs), clean(reason_of(error)))
         self._outlet.tell_error(", ".join(source.inputs), error)
         if not delivered and not self._allow_missing:
             self._error = error if isinstance(error, EdgeMMError) else SourceError(f"{type(error).__name__}: {error}")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from edgemm.errors import MissingDependencyError
 from edgemm.host.entries import InputEntry
 from edgemm.host.interfaces import Packet
 from edgemm.host.plugin_host import default_host
@@ -94,7 +95,7 @@ def bad_values(name):
     return [*ANYTHING, *([] if name in ("text", "tokens") else ["a line"])]
 
 
-def model_of(kind):
+def model_of(kind, trigger="arrival"):
     """A model that runs at every arrival of one input, and answers with how often it ran."""
 
     class Count:
@@ -106,7 +107,7 @@ def model_of(kind):
             return [np.full((1, 1), self.runs, np.float32)]
 
     reads = {spec.name: f"input.x.{spec.name}" if len(kind.tensors) > 1 else "input.x" for spec in kind.tensors}
-    node = Node("node", "node", edges(reads), ("y",), trigger=Trigger.parse("arrival"), policy=LATEST)
+    node = Node("node", "node", edges(reads), ("y",), trigger=Trigger.parse(trigger), policy=LATEST)
     graph = ModelGraph("counts", {"x": kind}, (node,), {"answer": Output.of("node.y", Array())})
     return SimpleNamespace(graph=graph, live=lambda **options: Live(graph, {"node": Count()}, **options))
 
@@ -195,6 +196,8 @@ class Careless(InputKind):
         return (TensorSpec("x", "float32", (BATCH, 1)),)
 
     def convert(self, raw):
+        if raw == "needy":
+            raise MissingDependencyError("a library is not installed")
         if raw != "good":
             raise ZeroDivisionError("by nothing")
         return (np.zeros((1, 1), np.float32),)
@@ -208,6 +211,29 @@ def test_whatever_a_kind_raises_only_the_value_is_lost(stream, script, feeds, ru
     answers, made = answers_of(stream, recorded(script, ["good", "bad", "late", "good"]), Careless(feeds))
     assert answers == runs
     assert made.drops_by_cause == {("x", "does not fit"): 2}
+
+
+def test_what_is_missing_on_this_machine_is_no_matter_of_one_value(stream, script):
+    made = stream(model_of(Careless()), recorded(script, ["good", "needy"]), realtime=False)
+    with pytest.raises(MissingDependencyError, match="a library is not installed"):
+        list(made)
+
+
+def test_a_value_that_cannot_be_copied_is_news_each_time(stream, script):
+    class Lock:
+        """Equals a good value, and every other such; cannot be copied."""
+
+        def __eq__(self, other):
+            return other == "good" or isinstance(other, Lock)
+
+        def __deepcopy__(self, memo):
+            raise TypeError("cannot copy")
+
+        __hash__ = None
+
+    made = stream(model_of(Careless(), "change"), recorded(script, [Lock(), Lock()]), realtime=False)
+    assert [float(result.outputs["answer"][0]) for result in made] == [1, 2]
+    assert made.drops == {}
 
 
 # packets
