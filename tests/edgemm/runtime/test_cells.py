@@ -37,7 +37,8 @@ def above_zero(x):
 )
 def test_who_reads_later_keeps_what_a_feed_only_lent(options):
     reads = {"x": "input.a", **({"z": "input.b"} if not options else {})}
-    steps = {"say": (lambda x, z=0: (x, True) if "outputs" in options else x, reads, options)}
+    read = (lambda x, z=0: (x, True) if "outputs" in options else x, reads, options)
+    steps = {"read": read, "say": (same, {"x": "read.y"})}  # an answer itself would keep it anyway
     stream = Stream(steps, inputs={"a": Burst(), **({} if "trigger" in options else {"b": Burst()})})
     stream.live.push("a", [5], 0)
     stream.live.push("a", [], 1 * MS)  # the feed uses its buffer for something else
