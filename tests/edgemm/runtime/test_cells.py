@@ -297,6 +297,14 @@ def test_only_the_first_thing_that_is_read_makes_an_answer_as_new():
     assert stream.state("a", 50).age_ms == 10
 
 
+def test_the_first_thing_that_is_read_makes_an_answer_as_new_however_often_others_changed():
+    read = (total, {"x": "input.a", "z": "input.b"}, {"trigger": "change"})
+    stream = Stream({"read": read, "say": (same, {"x": "read.y"})})
+    for ms, name, value in ((0, "a", 1), (10, "b", 1), (20, "b", 2), (40, "a", 1)):
+        stream.push(name, value, ms)
+    assert stream.state("a", 50).age_ms == 10
+
+
 def test_an_answer_that_waits_for_more_does_not_become_new_by_what_it_was_not_made_of():
     read = (total, {"x": "input.a", "z": "input.b"}, {"trigger": "change", "policy": "barrier"})
     stream = Stream({"read": read, "say": (same, {"x": "read.y"})})
