@@ -89,6 +89,7 @@ def test_sound_at_another_rate_is_refused():
 def test_windows_and_hops_are_whole_samples_and_a_hop_is_at_least_one():
     kind = Audio(11_025, 30, 10)
     assert (kind.window_samples, kind.hop_samples) == (330, 110)
+    assert Audio(48_000).hop_samples == 4800
     assert Audio(500, 10, 1).hop_samples == 1
     assert Audio(8000).window_samples == 10 * Audio(8000).hop_samples == 8000
 
