@@ -107,6 +107,8 @@ def test_a_hop_may_be_a_whole_window():
 def test_text_is_cut_where_a_character_ends():
     row = converted(Text(4), " 加a加 ")
     assert bytes(row[0].astype(np.uint8)) == "加a".encode()
+    for size in (5, 6):
+        assert bytes(converted(Text(size), "加a加")[0, :6].astype(np.uint8)).rstrip(b"\0") == "加a".encode()
     assert row.dtype == np.int32
     assert converted(Text(4), "").sum() == 0
     with pytest.raises(InputError, match="expected text as str"):
