@@ -8,6 +8,7 @@ from scripts import Burst, Pair, Slow
 from tiny import MS, Stream, number, said
 
 from edgemm.errors import InputError
+from edgemm.runtime.cells import InputCell
 from edgemm_plugins.inputs.audio import Audio
 from edgemm_plugins.inputs.text import Text
 
@@ -80,6 +81,13 @@ def test_who_reads_at_the_push_reads_what_is_lent_in_place():
     runner.run = lambda feeds: seen.append(feeds["x"]) or run(feeds)
     stream.live.push("a", [1, 2], 0)
     assert seen[0] is seen[1]
+
+
+def test_what_is_kept_is_kept_whole():
+    cell = InputCell("a", Pair())
+    cell.keep = True
+    with pytest.raises(ValueError, match="shorter"):
+        cell.take((np.ones((1, 1), np.float32),), 0)
 
 
 def test_what_is_pushed_is_read_in_place_where_nothing_has_to_be_kept():
