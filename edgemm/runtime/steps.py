@@ -130,7 +130,6 @@ class Once:
             for window in self._windows:
                 window.align(now_ns)
         if now_ns < self.retry_ns:  # quarantined after a failure
-            self.skipped = True
             return NEVER
         if only is not None and not only.valid_for_ns:
             captured_ns = only.captured_ns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 import edgemm
@@ -146,3 +148,17 @@ def test_a_target_is_planned_once_and_a_device_may_have_precisions_of_its_own():
         ("cpu", "int8"),
         ("jetson-orin-nano", "int8"),
     ]
+
+
+def test_what_is_asked_for_must_be_there_and_what_it_falls_back_to_need_not(monkeypatch):
+    def find(host, backend, precision):
+        if precision == "fp16":
+            raise MissingDependencyError("nobody writes fp16")
+        return SimpleNamespace()
+
+    monkeypatch.setattr("edgemm.exporting.plan.find_quantizer", find)
+    _, target = plan_targets(default_host(), ["rtx-4090"], "int8+fp16")
+    assert [attempt.precision.name for attempt in target.attempts] == ["int8+fp16"]
+    assert target.nothing_after == "nobody writes fp16"
+    with pytest.raises(MissingDependencyError, match="nobody writes fp16"):
+        plan_targets(default_host(), ["rtx-4090"], "fp16")

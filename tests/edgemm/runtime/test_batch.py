@@ -11,6 +11,7 @@ from scripts import MISFIT, Slow, Tensor, models, raw, scripts, shown
 from edgemm.errors import InputError, UnknownNameError, UsageError
 from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
+from edgemm.runners.values import PlainBound
 from edgemm.runtime.batch import Batch, BatchInputError, Measured
 from edgemm.runtime.schedule import Live
 from edgemm.tensors import BATCH, TensorSpec
@@ -128,6 +129,15 @@ def test_rows_that_pay_run_as_one():
     assert runner.rows == [3, 2, 1]
 
 
+def test_a_stream_that_is_due_alone_runs_as_ever():
+    runner, bound = Adder(), []
+    runner.bind = lambda rows: bound.append(rows) or PlainBound(runner, rows)
+    batch = forced(True, adding(), {"sum": runner})
+    before = len(bound)
+    assert totals(batch.push("x", [None, number(5), None], 0)) == [None, 5, None]
+    assert len(bound) == before, "on what it has bound itself"
+
+
 def test_rows_that_do_not_pay_run_one_by_one():
     runner = Adder()
     batch = forced(False, adding(), {"sum": runner})
@@ -190,6 +200,16 @@ def test_a_row_alone_that_costs_more_in_a_batch_says_nothing_of_larger_ones(monk
     costs = {2: 95, 4: 40, 8: 30}
     runner = Timed(now, lambda rows, before: costs.get(rows, 100 if before < singles else 200))
     assert Batch(adding(), {"sum": runner}, 8).batched == {"sum": (True, 8, 30, 100, "")}
+
+
+def test_what_was_bound_to_be_measured_and_pays_is_kept(monkeypatch):
+    now, bound = [0], []
+    monkeypatch.setattr("edgemm.runtime.batch.perf_counter_ns", lambda: now[0])
+    runner = Timed(now, lambda rows, before: 50 if rows > 1 else 100)
+    runner.bind = lambda rows: bound.append(rows) or PlainBound(runner, rows)
+    batch = Batch(adding(), {"sum": runner}, 2)
+    batch.push("x", [number(1), number(2)], 0)
+    assert bound.count(2) == 1
 
 
 def test_a_run_alone_is_measured_until_it_is_done(monkeypatch):

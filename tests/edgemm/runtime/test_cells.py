@@ -8,6 +8,7 @@ from scripts import Burst, Pair, Slow
 from tiny import MS, Stream, number, said
 
 from edgemm.errors import InputError
+from edgemm.runtime.cells import InputCell
 from edgemm_plugins.inputs.audio import Audio
 from edgemm_plugins.inputs.text import Text
 
@@ -37,7 +38,8 @@ def above_zero(x):
 )
 def test_who_reads_later_keeps_what_a_feed_only_lent(options):
     reads = {"x": "input.a", **({"z": "input.b"} if not options else {})}
-    steps = {"say": (lambda x, z=0: (x, True) if "outputs" in options else x, reads, options)}
+    read = (lambda x, z=0: (x, True) if "outputs" in options else x, reads, options)
+    steps = {"read": read, "say": (same, {"x": "read.y"})}  # an answer itself would keep it anyway
     stream = Stream(steps, inputs={"a": Burst(), **({} if "trigger" in options else {"b": Burst()})})
     stream.live.push("a", [5], 0)
     stream.live.push("a", [], 1 * MS)  # the feed uses its buffer for something else
@@ -79,6 +81,13 @@ def test_who_reads_at_the_push_reads_what_is_lent_in_place():
     runner.run = lambda feeds: seen.append(feeds["x"]) or run(feeds)
     stream.live.push("a", [1, 2], 0)
     assert seen[0] is seen[1]
+
+
+def test_what_is_kept_is_kept_whole():
+    cell = InputCell("a", Pair())
+    cell.keep = True
+    with pytest.raises(ValueError, match="shorter"):
+        cell.take((np.ones((1, 1), np.float32),), 0)
 
 
 def test_what_is_pushed_is_read_in_place_where_nothing_has_to_be_kept():
@@ -293,6 +302,14 @@ def test_only_the_first_thing_that_is_read_makes_an_answer_as_new():
     stream.push("b", 1, 20)
     assert stream.state("a", 30).age_ms == 30
     stream.push("a", 1, 40)
+    assert stream.state("a", 50).age_ms == 10
+
+
+def test_the_first_thing_that_is_read_makes_an_answer_as_new_however_often_others_changed():
+    read = (total, {"x": "input.a", "z": "input.b"}, {"trigger": "change"})
+    stream = Stream({"read": read, "say": (same, {"x": "read.y"})})
+    for ms, name, value in ((0, "a", 1), (10, "b", 1), (20, "b", 2), (40, "a", 1)):
+        stream.push(name, value, ms)
     assert stream.state("a", 50).age_ms == 10
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tiny import Stream
 
 import edgemm
 from edgemm.model.edge import edges
@@ -82,3 +83,13 @@ def test_a_first_moment_that_is_not_usable_is_no_answer_but_counts(live):
     assert said(live) == {}
     push(live, 6)
     assert said(live) == {"answer": 2, "shown": 2}
+
+
+def test_a_held_answer_is_not_told_while_what_it_waits_for_came_alone():
+    options = {"hold": True, "policy": "reference(b, 10)"}
+    stream = Stream({"mix": (lambda x, z: x + z, {"x": "input.a", "z": "input.b"}, options)})
+    stream.push("a", 1, 0)
+    assert stream.push("b", 2, 0) == {"answer": 3}
+    assert stream.push("b", 2, 100) == {}, "nothing was captured near enough"
+    stream.push("a", 5, 105)
+    assert stream.push("b", 2, 110) == {"answer": 7}

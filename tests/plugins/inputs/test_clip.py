@@ -43,10 +43,12 @@ def test_a_gap_starts_a_new_clip_and_a_new_stride():
     assert clips_of(feed, range(11, 14), start_ms=120 + 101) == [([11, 13], 301)]
 
 
-def test_a_time_that_goes_back_starts_a_new_clip():
+@pytest.mark.parametrize("back_ns", [1, MS])
+def test_a_time_that_goes_back_starts_a_new_clip(back_ns):
     feed = Clip(2, 2, 2).open_feed()
     clips_of(feed, [1], start_ms=500)
-    assert clips_of(feed, [2, 3], start_ms=499) == [([2, 3], 539)]
+    assert feed.push(frame(2), 500 * MS - back_ns) == ()
+    assert clips_of(feed, [3], start_ms=540) == [([2, 3], 540)]
 
 
 def test_a_gap_that_may_be_does_not():

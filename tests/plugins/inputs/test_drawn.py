@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -35,6 +36,11 @@ def generator():
 )
 def test_kinds_say_what_feeds_them_when_they_run_and_how_much_may_wait(kind, modality, trigger, live_packets):
     assert (kind.modality, kind.trigger, kind.live_packets) == (modality, trigger, live_packets)
+
+
+@pytest.mark.parametrize("kind", [Image(4, 6), Audio(8000), Text(), Clip(8, 4, 6), Motion(), Tensor((3,))])
+def test_declarations_that_say_the_same_are_one_key(kind):
+    assert {kind: 1}[replace(kind)] == 1
 
 
 @pytest.mark.parametrize(

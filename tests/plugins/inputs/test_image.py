@@ -67,6 +67,13 @@ def test_a_frame_of_one_right_side_is_resized_along_the_other():
     assert resize(columns(0, 100, height=4), 2, 2).shape == (2, 2, 3)
 
 
+@pytest.mark.parametrize("fit", ["crop", "letterbox", "stretch"])
+def test_a_frame_of_the_right_size_is_fitted_by_looking_at_it(fit):
+    frame = np.zeros((4, 6, 3), np.uint8)
+    assert np.shares_memory(Image(4, 6, fit).fitted(frame), frame)
+    assert resize(frame, 4, 6) is frame
+
+
 def test_a_frame_that_is_resized_lies_in_one_piece():
     assert resize(rows(0, 100, width=4), 3, 5).flags.c_contiguous
 

@@ -89,6 +89,7 @@ def test_sound_at_another_rate_is_refused():
 def test_windows_and_hops_are_whole_samples_and_a_hop_is_at_least_one():
     kind = Audio(11_025, 30, 10)
     assert (kind.window_samples, kind.hop_samples) == (330, 110)
+    assert Audio(48_000).hop_samples == 4800
     assert Audio(500, 10, 1).hop_samples == 1
     assert Audio(8000).window_samples == 10 * Audio(8000).hop_samples == 8000
 
@@ -106,6 +107,8 @@ def test_a_hop_may_be_a_whole_window():
 def test_text_is_cut_where_a_character_ends():
     row = converted(Text(4), " 加a加 ")
     assert bytes(row[0].astype(np.uint8)) == "加a".encode()
+    for size in (5, 6):
+        assert bytes(converted(Text(size), "加a加")[0, :6].astype(np.uint8)).rstrip(b"\0") == "加a".encode()
     assert row.dtype == np.int32
     assert converted(Text(4), "").sum() == 0
     with pytest.raises(InputError, match="expected text as str"):

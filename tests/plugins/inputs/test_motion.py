@@ -76,6 +76,10 @@ def test_what_is_no_sample_is_refused(raw, message):
     assert windows_of(feed, [ROWS[1]], start_ms=10) == [(ROWS[:2].tolist(), 20)], "as if it had not come"
 
 
+def test_a_block_of_the_graphs_own_numbers_is_not_copied():
+    assert np.shares_memory(Motion(3).block(ROWS), ROWS)
+
+
 def test_a_single_call_takes_the_newest_window_of_a_block():
     kind = Motion(3, samples=4, hop=4)
     assert kind.convert(ROWS)[0].tolist() == [ROWS[-4:].tolist()]

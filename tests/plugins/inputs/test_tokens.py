@@ -99,7 +99,19 @@ def test_drawn_tokens_are_of_the_vocabulary_and_padded_as_the_file_says():
 
 
 def test_rows_of_a_calibration_file_are_texts():
-    assert Tokens(FILE).raw_rows(np.array(["add", "them"])) == ["add", "them"]
+    rows = Tokens(FILE).raw_rows(np.array(["add", "them"]))
+    assert rows == ["add", "them"]
+    assert {type(row) for row in rows} == {str}
+
+
+def test_it_takes_text_runs_on_change_and_carries_its_file():
+    kind = Tokens(FILE)
+    assert (kind.modality, kind.trigger, kind.assets) == ("text", "change", ("tokenizer",))
+
+
+def test_a_feed_makes_tokens_of_each_text():
+    (((ids, _), at_ns),) = Tokens(FILE, 4).open_feed().push("add", 7)
+    assert (ids.tolist(), at_ns) == ([[2, 4, 3, 0]], 7)
 
 
 def test_a_file_may_be_a_path_or_bytes_and_keeps_its_name(tmp_path):
