@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from edgemm.printable import printable
+from edgemm.outputs.printable import printable
 from edgemm.uris import redact
 
 

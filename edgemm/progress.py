@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from edgemm.host.optional import is_installed
-from edgemm.printable import printable
+from edgemm.outputs.printable import printable
 
 __all__ = ["Progress", "show_progress", "silent"]
 

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from edgemm.cli.commands import find_command, overview
 from edgemm.errors import EdgeMMError, UsageError
-from edgemm.printable import printable
+from edgemm.outputs.printable import printable
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -88,12 +88,12 @@ def _run(words: list[str]) -> int:
     command = find_command(name)
     parser = _Parser(f"edgemm {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_arguments(parser)
-    with _ended_by_sigterm():
+    with ended_by_sigterm():
         return command.run(parser.parse_args(words[1:]))
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
+def ended_by_sigterm() -> Iterator[None]:
     """SIGTERM (of systemd, of `docker stop`) ends a command as Ctrl-C does, so that what it has is closed and what it was writing is gone; once, since closing takes its time."""
 
     def end(number: int, frame: object) -> NoReturn:

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-from edgemm.printable import json_text, printable
+from edgemm.outputs.printable import json_text, printable
 
 _COLOURS = {"ok": "32", "note": "33", "missing": "33", "broken": "31"}
 

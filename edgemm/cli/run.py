@@ -105,10 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     inputs = inputs_from_words(arguments.input)
     trust = trust_from_arguments(arguments)
-    with (
-        ended_by_sigterm(),
-        edgemm.open(arguments.bundle, variant=arguments.variant, provider=arguments.provider, trust=trust) as model,
-    ):
+    with edgemm.open(arguments.bundle, variant=arguments.variant, provider=arguments.provider, trust=trust) as model:
         check_inputs(model, inputs)
         with edgemm.stream(
             model,

@@ -91,11 +91,9 @@ class Once:
         if self.due_ns == NEVER:
             self.due_ns = (now_ns // self.period_ns + 1) * self.period_ns
 
-    def skip_to(self, now_ns: int) -> int:
-        """Leave out deadlines, so that the next is the last one up to `now_ns`; how many."""
-        left_out = (now_ns - self.due_ns) // self.period_ns
-        self.due_ns += left_out * self.period_ns
-        return left_out
+    def skip_to(self, now_ns: int) -> None:
+        """Leave out deadlines, so that the next is the last one up to `now_ns`."""
+        self.due_ns += (now_ns - self.due_ns) // self.period_ns * self.period_ns
 
     def stands(self, now_ns: int) -> bool:
         """Whether something of what its answer was computed from may still be used."""

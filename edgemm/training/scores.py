@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemm.printable import json_text
+from edgemm.outputs.printable import json_text
 from edgemm.progress import Progress, silent
 from edgemm.training.task import Rows, SkippedSet, Task, TestSet, arrays_of
 

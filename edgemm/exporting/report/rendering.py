@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from edgemm.printable import printable
+from edgemm.outputs.printable import printable
 
 HUES = ("blue", "amber", "violet", "teal", "rose", "lime")
 

@@ -9,7 +9,7 @@ import numpy as np
 from rich.style import Style  # noqa: TID253 (loaded by the view only)
 from rich.text import Text  # noqa: TID253
 
-from edgemm.printable import printable
+from edgemm.outputs.printable import printable
 from edgemm_plugins.inputs.image import resize
 
 GREEN, YELLOW, RED, GREY, GROUND = "#3fb950", "#d29922", "#f85149", "#8b949e", "#30363d"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgemm.errors import SinkError, UsageError
-from edgemm.printable import json_text
+from edgemm.outputs.printable import json_text
 
 if TYPE_CHECKING:
     from edgemm.outputs.results import Result

@@ -9,8 +9,7 @@ import threading
 
 import pytest
 
-from edgemm.cli.main import main
-from edgemm.cli.run import ended_by_sigterm
+from edgemm.cli.main import ended_by_sigterm, main
 from edgemm.errors import SinkError
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from edgemm.printable import json_text, printable
+from edgemm.outputs.printable import json_text, printable
 
 HARMFUL = {
     "an escape sequence": "\x1b]0;title\x07",
