@@ -49,11 +49,11 @@ class Text(InputKind):
         """Lines, from an array of str, or of bytes padded with 0."""
         if rows.dtype.kind == "U" and rows.ndim == 1:
             return [str(row) for row in rows]
-        if rows.dtype != np.uint8 or rows.ndim != 2:
+        if rows.dtype.kind not in "iu" or rows.ndim != 2 or not ((rows >= 0) & (rows <= 255)).all():
             raise InputError(
-                f"expected an array of str, or of uint8 (rows, bytes); got {rows.dtype} {list(rows.shape)}"
+                f"expected an array of str, or of bytes, 0 to 255 (rows, bytes); got {rows.dtype} {list(rows.shape)}"
             )
-        return [bytes(row).rstrip(b"\0").decode("utf-8", "ignore") for row in rows]
+        return [bytes(row.astype(np.uint8)).rstrip(b"\0").decode("utf-8", "ignore") for row in rows]
 
     def draw(self, count: int, generator: np.random.Generator) -> Tensors:
         """Lines with a number behind them, so that no two are alike."""

@@ -66,7 +66,10 @@ def streamed(monkeypatch):
     """Runs the command over a stream that came to this end; its exit status."""
 
     def run(**end):
-        stream = SimpleNamespace(wait=lambda: None, **{**{one: {} for one in (*LOST, "drops")}, **end})
+        stream = SimpleNamespace(
+            wait=lambda: None,
+            **{**{one: {} for one in (*LOST, "drops", "drops_by_cause", "clamped")}, "missed": 0, **end},
+        )
         monkeypatch.setattr(edgemm, "open", lambda *args, **options: nullcontext())
         monkeypatch.setattr(edgemm, "stream", lambda *args, **options: nullcontext(stream))
         monkeypatch.setattr("edgemm.runtime.model.check_inputs", lambda model, inputs: None)
@@ -83,8 +86,17 @@ def test_what_failed_is_told_at_the_end(streamed, capsys, lost):
 
 
 def test_what_was_dropped_is_counted_at_the_end(streamed, capsys):
-    assert streamed(drops={"image": 3, "text": 1}) == 0
-    assert capsys.readouterr().err == "edgemm run: dropped because the model was busy: image 3, text 1\n"
+    by_cause = {("image", "full"): 3, ("text", "does not fit"): 1}
+    assert streamed(drops={"image": 3, "text": 1}, drops_by_cause=by_cause) == 0
+    assert capsys.readouterr().err == "edgemm run: dropped: image 3 (the model was busy), text 1 (does not fit)\n"
+
+
+def test_what_was_clamped_and_left_out_is_told_too(streamed, capsys):
+    assert streamed(clamped={"image": 2}, missed=7) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "edgemm run: stamped ahead of the clock, and taken as now: image 2",
+        "edgemm run: left out because the model was late, or time had jumped: 7 answers",
+    ]
 
 
 def test_a_stream_that_lost_nothing_says_nothing(streamed, capsys):

@@ -178,7 +178,7 @@ def test_what_the_version_that_is_here_has_made_is_tried_first(boxes, install):
     install(native=False, fit=lambda variant: RunnerFit(exact=variant.device == "box"))
     bundle = Bundle(boxes())
     kept = bundle.manifest.variants.pop(KEY)
-    bundle.manifest.variants.update({"older": replace(kept, device="older box"), KEY: kept})
+    bundle.manifest.variants.update({"older": kept._replace(device="older box"), KEY: kept})
     assert [choice.key for choice in choices(bundle, "auto")] == [KEY, "older", REFERENCE]
 
 
