@@ -222,8 +222,12 @@ def test_closing_delivers_nothing_more_to_a_slow_callback(outlet, gate, backgrou
 
 
 def test_closing_waits_until_the_sinks_are_closed(outlet, sink_of, gate, background, waits_in):
-    sink = sink_of()
-    made = outlet(gate, sinks=[sink])
+    class Slow(sink_of):
+        def write(self, result):
+            gate()
+
+    sink = Slow()
+    made = outlet(sinks=[sink])
     put(made, 1)
     gate.reached()
     closer = background(made.close)
