@@ -113,6 +113,7 @@ class Losses:
         self.clamped: Counter[str] = Counter()
         self.missed = 0
         self._tell_drop, self._tell_error = tell_drop, tell_error
+        self._late: Counter[str] = Counter()
         self._logged: set[tuple[str, str]] = set()
 
     def lose(self, input: str, cause: str, error: Exception) -> None:
@@ -128,6 +129,12 @@ class Losses:
         if (input, cause) not in self._logged:
             self._logged.add((input, cause))
             _LOG.warning("input '%s': packets are dropped: %s", input, cause if error is None else clean(error))
+
+    def late(self, input: str, count: int) -> None:
+        """So many of an input's packets were refused so far, because something newer had come; the schedule counts them."""
+        for _ in range(count - self._late[input]):
+            self.tell(input, "late")
+        self._late[input] = count
 
     def clamp(self, input: str, error: Exception) -> None:
         """A stamp was ahead of the clock."""

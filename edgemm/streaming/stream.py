@@ -357,6 +357,8 @@ class Stream:
             return
         if result is not None:
             self._outlet.put(result)
+        else:
+            self._losses.late(packet.input, self._live.late[packet.input])
         if not self._realtime:
             self._finish_loops(packet.captured_ns)
 
