@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgemm.tensors import TensorSpec
 
 Tensors: TypeAlias = "tuple[np.ndarray, ...]"
+CAMERA_PERIOD_MS = 33.0  # 30 Hz, the usual rate of cameras, which is what sets the pace of most models
 
 
 class InputKind:
@@ -30,6 +31,8 @@ class InputKind:
             One of modality `audio` has `sample_rate_hz` (`edgemm.inputs.sampled`), and is given `edgemm.Sound` at that rate.
         trigger: when a node that encodes it runs, unless the model says otherwise: `arrival` or `change`.
         live_packets: how many values of a live source wait for the model before the oldest is dropped.
+        period_ms: time between two arrivals of a usual stream, which gives values in windows their ages where no clock runs (calibration, parity,
+            `verify`); of a kind with a rate or a hop, its own.
         assets: names of the fields that hold a file (`edgemm.assets`), which travels inside the bundle.
     """
 
@@ -40,7 +43,9 @@ class InputKind:
 
     if TYPE_CHECKING:
         modality: Any
+        period_ms: Any
     else:
+        period_ms = CAMERA_PERIOD_MS
 
         @property
         def modality(self) -> str:

@@ -1,13 +1,14 @@
 """One pass of a batch through the nodes: what `infer`, calibration, export, evaluation and the parity ladder share.
 
 A pass alone is stateless: state is zero, windows hold the one value that is given. With a `Memory` the next pass goes on where the
-last one ended, row by row, as streams do (`rollout` does that for a whole sequence). A pass knows order, not time: values in windows
-have age 0, and a loop makes one step per pass.
+last one ended, row by row, as streams do (`rollout` does that for a whole sequence). A pass has no clock: passes with a memory follow
+one another at the pace of what each window reads (`model/periods`), and a loop makes one step per pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from edgemm.errors import InputError
 from edgemm.inputs.kind import InputKind
 from edgemm.model.edge import AGE, INPUT, MASK, VALUE, Edge
 from edgemm.model.graph import ModelGraph, Node
+from edgemm.model.periods import periods_ns
 from edgemm.model.rules import Until
 from edgemm.runtime.feeds import NEVER, NS_PER_MS, may_run, nothing, recognised, write_members
 from edgemm.tensors import TensorSpec
@@ -42,23 +44,39 @@ class Past(NamedTuple):
     Attributes:
         values: `(batch, count, …)`, zeros where there was nothing yet.
         mask: bool `(batch, count)`, which of them are there.
+        moments: int `(batch, count)`, the moments at which they came.
     """
 
     values: np.ndarray
     mask: np.ndarray
+    moments: np.ndarray
 
     @classmethod
     def empty(cls, newest: np.ndarray, count: int) -> Past:
         """Of an edge whose newest values are `newest`, none of them taken yet."""
         batch = len(newest)
-        return cls(np.zeros((batch, count, *newest.shape[1:]), newest.dtype), np.zeros((batch, count), bool))
+        values = np.zeros((batch, count, *newest.shape[1:]), newest.dtype)
+        return cls(values, np.zeros((batch, count), bool), np.zeros((batch, count), np.int64))
 
-    def with_newest(self, newest: np.ndarray, rows: np.ndarray) -> Past:
+    def with_newest(self, newest: np.ndarray, rows: np.ndarray, moment: int) -> Past:
         """The same after an arrival in some rows; a smaller batch goes on with the first streams."""
-        values, mask = self.values[: len(newest)].copy(), self.mask[: len(newest)].copy()
+        values, mask, moments = (array[: len(newest)].copy() for array in self)
         values[rows] = np.concatenate([values[rows, 1:], newest[rows, np.newaxis]], axis=1)
         mask[rows] = np.concatenate([mask[rows, 1:], np.ones((rows.sum(), 1), bool)], axis=1)
-        return Past(values, mask)
+        moments[rows] = np.concatenate([moments[rows, 1:], np.full((rows.sum(), 1), moment)], axis=1)
+        return Past(values, mask, moments)
+
+    def part(self, part: str, moment: int, period_ns: int, limit_ns: int) -> np.ndarray:
+        """Values, mask or ages in ms at a moment; what is older than the limit, if there is one, is as what never came."""
+        ages_ns = (moment - self.moments) * period_ns
+        there = self.mask & (ages_ns <= limit_ns) if limit_ns else self.mask
+        if part == MASK:
+            return there
+        if part == AGE:
+            return np.where(there, ages_ns / NS_PER_MS, 0.0).astype(np.float32)
+        return np.where(
+            there.reshape(*there.shape, *[1] * (self.values.ndim - 2)), self.values, self.values.dtype.type(0)
+        )
 
 
 class Memory:
@@ -67,9 +85,11 @@ class Memory:
     Attributes:
         state: node -> graph input -> array.
         windows: (edge without its window, the window's count) -> its newest values.
+        moment: how many passes have begun.
     """
 
     def __init__(self) -> None:
+        self.moment = 0
         self.state: dict[str, Arrays] = {}
         self.windows: dict[tuple[Edge, int], Past] = {}
 
@@ -113,6 +133,9 @@ class SinglePass:
         self.ran: Arrays = {}
         self.usable: Arrays = {}
         self._windows: dict[tuple[Edge, int], Past] = {}
+        if memory is not None:
+            memory.moment += 1
+        self._moment = 0 if memory is None else memory.moment
         for key, tensor in tensors.items():
             if len(tensor) != self.batch:
                 raise InputError(f"input '{key}' has a batch of {len(tensor)}, the inputs before it {self.batch}")
@@ -191,13 +214,23 @@ class SinglePass:
         past = self._windows.get(key)  # several edges may read the same window: it takes a value once per pass
         if past is None:
             before = None if self._memory is None else self._memory.windows.get(key)
-            past = (before or Past.empty(newest, count)).with_newest(newest, self.usable[edge.source])
+            past = (before or Past.empty(newest, count)).with_newest(newest, self.usable[edge.source], self._moment)
             self._windows[key] = past
             if self._memory is not None:
                 self._memory.windows[key] = past
-        if edge.part == AGE:
-            return np.zeros((self.batch, count), np.float32)
-        return past.mask if edge.part == MASK else past.values
+        if self._memory is None:  # one value, of now
+            return past.part(edge.part, 0, 0, 0)
+        return past.part(edge.part, self._moment, self._periods_ns[edge.source], self._limit_ns(edge))
+
+    @cached_property
+    def _periods_ns(self) -> Mapping[str, int]:
+        return periods_ns(self._graph)
+
+    def _limit_ns(self, edge: Edge) -> int:
+        """How old what a window holds may be, as in a stream; 0 for any age."""
+        valid_for_ms = next((node.valid_for_ms for node in self._graph.nodes if node.name == edge.source), 0.0)
+        limits_ms = edge.window.ms if edge.window else 0.0, valid_for_ms
+        return min((int(ms * NS_PER_MS) for ms in limits_ms if ms), default=0)
 
 
 def next_state(node: Node, feeds: Mapping[str, np.ndarray], outputs: Arrays, ran: np.ndarray) -> Arrays:

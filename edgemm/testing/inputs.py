@@ -23,6 +23,7 @@ _EXAMPLES = 8  # different values, in turn: frames are large
 _MOST_PUSHES = 500
 _ENOUGH = 3  # arrivals
 _ROWS = 3
+_LONGEST_MS = 86_400_000
 _Arrival = tuple[Tensors, int]
 
 
@@ -65,6 +66,9 @@ def _check_words(kind: InputKind) -> None:
         raise ContractError(f"trigger: {error}") from error
     whole = type(kind.live_packets) is int and kind.live_packets >= 1
     expect(whole, f"live_packets: expected a whole number of at least 1, got {kind.live_packets!r}")
+    period_ms = kind.period_ms
+    timed = isinstance(period_ms, (int, float)) and not isinstance(period_ms, bool) and 0 < period_ms < _LONGEST_MS
+    expect(timed, f"period_ms: expected milliseconds above 0 and below a day, got {period_ms!r}")
 
 
 def _check_tensors(kind: InputKind) -> None:

@@ -61,6 +61,11 @@ class Audio(InputKind):
         return max(1, self.sample_rate_hz * self.hop_ms // 1000)
 
     @property
+    def period_ms(self) -> float:
+        """A window per hop."""
+        return 1000.0 * self.hop_samples / self.sample_rate_hz
+
+    @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """float32 `(batch, window_samples)`."""
         return (TensorSpec("audio", "float32", (BATCH, self.window_samples)),)

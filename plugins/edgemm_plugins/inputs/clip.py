@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgemm.errors import InputError
-from edgemm.inputs.kind import Feed, InputKind, Tensors, check_choice, check_positive, not_this
+from edgemm.inputs.kind import CAMERA_PERIOD_MS, Feed, InputKind, Tensors, check_choice, check_positive, not_this
 from edgemm.inputs.windows import Ring
 from edgemm.tensors import BATCH, TensorSpec
 from edgemm_plugins.inputs.image import FITS, Image
@@ -59,6 +59,11 @@ class Clip(InputKind):
     def span(self) -> int:
         """The camera's frames from a clip's first to its last."""
         return (self.frames - 1) * self.stride + 1
+
+    @property
+    def period_ms(self) -> float:
+        """A clip per hop of taken frames, from a camera of the usual rate."""
+        return CAMERA_PERIOD_MS * self.stride * self.hop
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:

@@ -46,6 +46,11 @@ class Motion(InputKind):
             raise SpecError(f"motion input: modality must be a name such as imu, got {self.modality!r}")
 
     @property
+    def period_ms(self) -> float:
+        """A window per hop."""
+        return 1000.0 * self.hop / self.rate_hz
+
+    @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """float32 `(batch, samples, channels)`."""
         return (TensorSpec("motion", "float32", (BATCH, self.samples, self.channels)),)

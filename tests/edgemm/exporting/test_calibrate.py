@@ -10,6 +10,7 @@ from edgemm.errors import InputError, UsageError
 from edgemm.exporting.calibrate import Samples, feeds_per_graph, load_samples
 from edgemm.model.edge import edges
 from edgemm.model.graph import ModelGraph, Node, Output
+from edgemm.runtime.schedule import Live
 from edgemm.tensors import BATCH, TensorSpec
 from edgemm_plugins.outputs.array import Array
 
@@ -107,3 +108,39 @@ def test_samples_that_are_no_rows_of_the_input_are_refused_with_a_reason(tmp_pat
     np.savez(tmp_path / "samples.npz", x=array)
     with pytest.raises((UsageError, InputError), match=r"^calibration: "):
         load_samples({"x": kind}, tmp_path / "samples.npz")
+
+
+def test_a_quantizer_sees_the_ages_that_a_stream_has():
+    """In windows: a graph that reads them would be quantized for zeros otherwise."""
+    reads = edges(x="input.sound[3]", age="input.sound[3].age")
+    graph = ModelGraph(
+        "aged",
+        {"sound": edgemm.Audio(1000, window_ms=8, hop_ms=4)},
+        (Node("n", "n", reads, ("y",)),),
+        {"answer": Output.of("n.y", Array())},
+    )
+    samples = Samples({"sound": np.ones((32, 8), np.float32)}, "a test")
+    ages = [feeds["age"].tolist() for feeds in feeds_per_graph(graph, {"n": Aged()}, samples)["n"]]
+    streamed = Aged()
+    live = Live(graph, {"n": streamed})
+    for number in range(3):
+        live.push("sound", np.ones(4, np.float32), number * 4_000_000)
+    assert ages[:3] == streamed.seen == [[[0, 0, 0]], [[0, 4, 0]], [[8, 4, 0]]]
+
+
+class Aged:
+    """y = the sum of the ages.
+
+    Attributes:
+        seen: the ages of each run.
+    """
+
+    inputs = (TensorSpec("x", "float32", (BATCH, 3, 8)), TensorSpec("age", "float32", (BATCH, 3)))
+    outputs = (TensorSpec("y", "float32", (BATCH, 1)),)
+
+    def __init__(self):
+        self.seen = []
+
+    def run(self, feeds):
+        self.seen.append(feeds["age"].tolist())
+        return [feeds["age"].sum(axis=1, keepdims=True)]

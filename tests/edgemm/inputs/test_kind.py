@@ -40,7 +40,7 @@ def generator():
 
 
 def test_a_kind_is_its_own_modality_runs_on_arrival_and_waits_for_eight():
-    assert (Plain().modality, Plain.trigger, Plain.live_packets) == ("plain", "arrival", 8)
+    assert (Plain().modality, Plain.trigger, Plain.live_packets, Plain().period_ms) == ("plain", "arrival", 8, 33)
 
 
 def test_a_kind_must_say_what_its_tensors_are_and_how_they_are_made():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scripts import OUTPUTS, Model, Pair, Tensor, arrivals, models, plain, raw
 
 from edgemm.errors import InputError
-from edgemm.model.edge import AGE, MASK, Edge, Window, edges
+from edgemm.model.edge import AGE, MASK, VALUE, Edge, Window, edges
 from edgemm.model.graph import ModelGraph, Node, Output
 from edgemm.model.rules import ARRIVAL, LATEST, Barrier, Change, Hop
 from edgemm.runtime.schedule import Live
@@ -110,22 +110,22 @@ def test_a_pass_says_what_a_fresh_stream_says_of_state_and_windows(data):
 
 @given(st.data())
 def test_passes_with_a_memory_say_what_streams_say(data):
-    no_ages = st.sampled_from(["value", MASK])
+    windows = st.sampled_from([None, Window(1), Window(2), Window(3), Window(3, 40), Window(3, 70)])
     model = without(
-        steady(data.draw, windows=WINDOWS, parts=no_ages), policy=Barrier(), members=(), presence="", age="", hold=False,
-        valid_for_ms=0.0, trigger=ARRIVAL,
+        steady(data.draw, windows=windows), policy=Barrier(), members=(), presence="", age="", hold=False, trigger=ARRIVAL
     )  # fmt: skip
     model = without_absence_of_absence(model)
     graph, runners, streams = model.graph, model.runners(), 2
-    memory, lives = Memory(), [Live(graph, model.runners()) for _ in range(streams)]
-    for moment in range(data.draw(st.integers(1, 5))):
+    memory, lives, now = Memory(), [Live(graph, model.runners()) for _ in range(streams)], 0
+    for _ in range(data.draw(st.integers(1, 5))):
         rows = [values(data.draw, graph, graph.inputs if data.draw(st.integers(0, 3)) else []) for _ in range(streams)]
         if not any(rows):
             continue
+        now += 33 * MS  # the pace of both kinds
         done = SinglePass(graph, runners, tensors(graph, rows), presence=presence(rows), memory=memory)
         for index, (live, row) in enumerate(zip(lives, rows, strict=True)):
             if row:
-                assert pushed(live, graph, row, moment * 10 * MS) == said(done, graph, index)
+                assert pushed(live, graph, row, now) == said(done, graph, index)
 
 
 @given(st.data())
@@ -260,7 +260,7 @@ def test_fewer_rows_go_on_with_the_first_streams():
     assert runner.fed[-1]["w"].tolist() == [[[1], [3]]]
 
 
-def test_a_window_says_what_was_newest_what_is_there_and_that_it_knows_no_age():
+def test_a_window_says_what_was_newest_what_is_there_and_how_old_it_is():
     parts = {part: Edge("input", "a", "", Window(3), part) for part in ("value", MASK, AGE)}
     node = Node("n", "n", {**edges(x="input.a"), **parts}, OUTPUTS)
     runner, graph, memory = Recorder(X), graph_of(node, inputs="a"), Memory()
@@ -270,8 +270,38 @@ def test_a_window_says_what_was_newest_what_is_there_and_that_it_knows_no_age():
     fed = runner.fed[-1]
     assert fed["value"].tolist() == [[[0], [4], [4]]]
     assert fed[MASK].tolist() == [[False, True, True]]
-    assert fed[AGE].tolist() == [[0, 0, 0]]
+    assert fed[AGE].tolist() == [[0, 33, 0]]
     assert (fed[MASK].dtype, fed[AGE].dtype) == (bool, np.float32)
+
+
+def test_in_a_window_what_is_older_than_its_time_or_its_source_is_valid_for_is_as_what_never_came():
+    parts = {"x": VALUE, "m": MASK, "g": AGE}
+    encoder = Node("e", "e", edges(x="input.a"), OUTPUTS, valid_for_ms=70)
+    reads = {
+        f"{name}{window.ms:g}": Edge("e", "h", "", window, part)
+        for window in (Window(4), Window(4, 40))
+        for name, part in parts.items()
+    }
+    runner, memory = Recorder(X), Memory()
+    graph = graph_of(encoder, Node("n", "n", reads, OUTPUTS), inputs="a")
+    runners = {"e": Recorder(X), "n": runner}
+    runners["e"].run = lambda feeds: [feeds["x"], feeds["x"] > 0, feeds["x"] > 0, feeds["x"]]
+    for value in (1, 2, 3, 4):
+        SinglePass(graph, runners, {"a": column(value)}, memory=memory)
+    assert {name: array.squeeze(-1).tolist() for name, array in runner.fed[-1].items() if array.ndim == 3} == {
+        "x0": [[0, 2, 3, 4]], "x40": [[0, 0, 3, 4]],
+    }  # fmt: skip
+    assert {name: array.tolist() for name, array in runner.fed[-1].items() if array.ndim == 2} == {
+        "m0": [[False, True, True, True]], "g0": [[0, 66, 33, 0]], "m40": [[False, False, True, True]], "g40": [[0, 0, 33, 0]],
+    }  # fmt: skip
+
+
+def test_ages_go_on_in_rows_that_add_nothing():
+    node = Node("n", "n", {"x": Edge("input", "a", "", Window(3), AGE)}, OUTPUTS)
+    runner, graph, memory = Recorder(X), graph_of(node, inputs="a"), Memory()
+    for here in ([True, True], [True, False], [True, True]):
+        SinglePass(graph, {"n": runner}, {"a": column(1, 1)}, presence={"a": np.array(here)}, memory=memory)
+    assert runner.fed[-1]["x"].tolist() == [[66, 33, 0], [0, 66, 0]]
 
 
 def test_a_row_whose_source_says_nothing_adds_nothing_to_its_window():
