@@ -1,8 +1,8 @@
 """Several streams of one model, advanced together: what is due in many of them runs as rows of one batch.
 
 A batch pays where a run costs more than the copying of its rows; that is measured once per graph when the batch is made, on this machine,
-and a graph for which it does not pay runs stream by stream as ever. Each stream keeps its own cells, state, failures and rules, so results are
-those of separate streams. It knows nothing of threads: one thread pushes for all.
+and a graph for which it does not pay, or whose rows see one another, runs stream by stream as ever. Each stream keeps its own cells, state,
+failures and rules, so results are those of separate streams. It knows nothing of threads: one thread pushes for all.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ from edgemm.outputs.results import Result
 from edgemm.runners.values import Bound, Value, bind
 from edgemm.runtime.cells import NEVER
 from edgemm.runtime.schedule import Live
+from edgemm.runtime.single_pass import SinglePass, by_key
 from edgemm.runtime.steps import Once
 
 _MEASURED_RUNS, _SINGLES = 9, 4
 _GAIN = 0.9  # of a single run's time: what gains less is eaten by the gathering of who is due
 _LIMIT = 64
+_ROUNDING = (
+    0.01  # of an output's largest value: FP16 adds up a larger batch in another order, and does not come near this
+)
 
 _Arrived = list[tuple[int, int]]  # (stream, time)
 _Due = list[tuple[int, int, Once]]  # (stream, time, its step)
@@ -39,7 +43,7 @@ class Measured(NamedTuple):
         rows: of the largest batch that was tried; 0 for none.
         row_us: of one row in it, the shortest of several runs.
         single_us: of a run of one stream alone, likewise.
-        reason: why none was tried.
+        reason: why none was tried, or may not be used.
     """
 
     pays: bool
@@ -80,7 +84,7 @@ class Batch:
     def __init__(self, graph: ModelGraph, runners: Mapping[str, Any], streams: int, **options: Any) -> None:
         if not 1 <= streams <= _LIMIT:
             raise UsageError(f"a batch has 1 to {_LIMIT} streams, got {streams}")
-        self._runners = runners
+        self._graph, self._runners = graph, runners
         self._rows: dict[tuple[str, int], _Rows] = {}
         # measured on streams of their own: what these have seen, nobody else has
         trial = [Live(graph, runners, **options) for _ in range(streams)] if streams > 1 else []
@@ -207,6 +211,8 @@ class Batch:
                 if not pays and before_us and row_us > _GAIN * before_us:
                     break
                 before_us = row_us
+            if pays and (mixed := _mixed(self._graph, self._runners, graph)):
+                return Measured(False, reason=mixed)
         except Exception as error:  # a fixed batch axis, too many rows for an engine, zeros that it does not like
             return Measured(False, reason=f"{type(error).__name__}: {error}")
         if pays and rows is not None:
@@ -261,6 +267,34 @@ class _Rows:
         # views made once: making one takes as long as filling a small one
         rows = self._feeds[name] = [whole[row : row + 1] for row in range(self._count)]
         return rows
+
+
+def _mixed(model: ModelGraph, runners: Mapping[str, Any], graph: str) -> str:
+    """Why rows of a graph may not run together though it pays: an output of two rows that is not that of each alone; "" where there is none.
+
+    Rows are drawn, since rows that are alike would not be seen to mix.
+    """
+    generator = np.random.default_rng(0)
+    drawn = by_key(model.inputs, {name: kind.draw(2, generator) for name, kind in model.inputs.items()})
+    alone = [
+        SinglePass(model, runners, {key: array[row : row + 1] for key, array in drawn.items()}) for row in range(2)
+    ]
+    for node in model.nodes:
+        if node.graph != graph or any(node.name not in done.feeds for done in alone):
+            continue
+        fed = [done.feeds[node.name] for done in alone]
+        together = runners[graph].run({name: np.concatenate([feeds[name] for feeds in fed]) for name in fed[0]})
+        for output, rows in zip(node.outputs, together, strict=True):
+            if not _same(rows, np.concatenate([done.values[node.name][output] for done in alone])):
+                return f"rows see one another: '{node.name}.{output}' is not the same in a batch as alone"
+    return ""
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    if one.dtype.kind != "f":
+        return np.array_equal(one, other)
+    largest = float(np.abs(other).max(initial=0.0))
+    return bool(np.allclose(one, other, rtol=0.0, atol=_ROUNDING * largest, equal_nan=True))
 
 
 def _joins(step: Once) -> bool:

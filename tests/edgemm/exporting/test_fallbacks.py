@@ -242,6 +242,45 @@ def one_node(module):
     return SimpleNamespace(graph=graph, modules_by_graph={"net": module.eval()}, state_by_graph={})
 
 
+# ---- rows of a batch
+
+
+class Centred(nn.Module):
+    """Subtracts a share of the batch's mean."""
+
+    def __init__(self, share):
+        super().__init__()
+        self.share = share
+
+    def forward(self, x):
+        y = x - self.share * x.mean(dim=0, keepdim=True)
+        return y, y[:, :1] > 100
+
+
+ALIKE = [{"x": np.ones(8, np.float32)}] * 8
+
+
+@pytest.mark.parametrize("calibration", [None, ALIKE, ALIKE[:1]], ids=["random", "all alike", "a single one"])
+def test_a_network_whose_rows_see_one_another_leaves_no_bundle_and_is_told_what_to_do(tmp_path, calibration):
+    with pytest.raises(ParityError, match=r"node 'net': its rows see one another.*a stream is a batch of one.*axis 0"):
+        edgemm.export(one_node(Centred(0.5)), tmp_path / "b", precision="fp32", calibration=calibration)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Loud(nn.Module):
+    """Mixes rows only where they are above 10, as no drawn row is."""
+
+    def forward(self, x):
+        y = torch.where(x > 10, x - 0.5 * x.mean(dim=0, keepdim=True), x)
+        return y, y[:, :1] > 100
+
+
+def test_rows_are_also_compared_on_the_samples(tmp_path):
+    rows = [{"x": np.full(8, value, np.float32)} for value in range(20, 60)]
+    with pytest.raises(ParityError, match="its rows see one another"):
+        edgemm.export(one_node(Loud()), tmp_path / "b", precision="fp32", calibration=rows)
+
+
 # ---- the real quantizers
 
 

@@ -207,6 +207,49 @@ def test_a_graph_whose_batch_is_fixed_runs_one_by_one():
     assert totals(batch.push("x", [number(1), number(2)], 0)) == [1, 2]
 
 
+class Mixing(Adder):
+    """Moves each row away from the batch's mean by a share; any batch takes 100 us, by a clock of the test's."""
+
+    def __init__(self, now, share):
+        super().__init__()
+        self._now, self._share = now, share
+
+    def run(self, feeds):
+        self._now[0] += 100_000
+        (total,) = super().run(feeds)
+        return [total - self._share * (total.mean(axis=0) - total)]
+
+
+@pytest.mark.parametrize(("share", "together"), [(0.0, True), (0.001, True), (0.5, False)])
+def test_a_graph_whose_rows_see_one_another_runs_one_by_one_though_a_batch_would_pay(share, together, monkeypatch):
+    now = [0]
+    monkeypatch.setattr("edgemm.runtime.batch.perf_counter_ns", lambda: now[0])
+    batch = Batch(adding(), {"sum": Mixing(now, share)}, 2)
+    reason = "" if together else "rows see one another: 'sum.total' is not the same in a batch as alone"
+    assert (batch.batched["sum"].pays, batch.batched["sum"].reason) == (together, reason)
+    if not together:
+        assert totals(batch.push("x", [number(1), number(2)], 0)) == [1, 2]
+
+
+def test_a_bool_that_another_row_turns_is_seen(monkeypatch):
+    class Largest(Mixing):
+        """Whether x is the batch's largest."""
+
+        def __init__(self):
+            super().__init__(now, 0.0)
+            self.outputs = (TensorSpec("total", "bool", (BATCH, 1)),)
+
+        def run(self, feeds):
+            (total,) = super().run(feeds)
+            return [total == total.max()]
+
+    now = [0]
+    monkeypatch.setattr("edgemm.runtime.batch.perf_counter_ns", lambda: now[0])
+    node = Node("sum", "sum", edges(x="input.x", before="input.x"), ("total",))
+    graph = ModelGraph("largest", {"x": Tensor((1,))}, (node,), {"total": Output.of("sum.total", Array())})
+    assert "rows see one another" in Batch(graph, {"sum": Largest()}, 2).batched["sum"].reason
+
+
 def test_one_stream_is_never_batched():
     runner = Adder()
     assert Batch(adding(), {"sum": runner}, 1).batched["sum"] == (False, 0, 0, 0, "one stream")
