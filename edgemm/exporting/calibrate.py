@@ -1,7 +1,7 @@
 """Calibration: aligned samples of all inputs, run through the FP32 graphs, so that every graph sees what it sees in use.
 
-A quarter of the samples is kept out, to compare on. Each graph, the fusion included, is calibrated on what really reaches it: encoders on samples, fusion on the encoders' outputs, with inputs
-missing and embeddings of some age. A model that remembers (state, windows) is rolled out: its samples are moments in order of time, and a quantizer
+A quarter of the samples is kept out, to compare on. Each graph, the fusion included, is calibrated on what really reaches it: encoders on
+samples, fusion on the encoders' outputs, with inputs missing and embeddings of some age. A model that remembers (state, windows) is rolled out: its samples are moments in order of time, and a quantizer
 sees the states that really come up. It knows nothing of quantization.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, combinations, cycle
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ MINIMUM_ROWS = 32
 _RANDOM_ROWS = 64
 _CHECKING_SHARE = 4  # one sample in four is kept out of calibration, to compare on
 _MOST_CHECKING_ROWS = 64
+_MISSING, _OF_ROWS = 3, 8
 _AGES_MS = (0.0, 40.0, 250.0, 1500.0)
 
 
@@ -161,26 +164,42 @@ def feeds_per_graph(
 ) -> dict[str, list[dict[str, np.ndarray]]]:
     """Graph -> what it was fed, in batches, when the samples ran through the FP32 graphs.
 
-    Five of eight batches have every input; the others miss one each, in turn, where a node can do without. Of a model that remembers a batch is
-    one moment of a few streams, whose memory goes on to the next.
+    Five of eight rows have every input; the others, spread evenly, miss some (`_presence`). What takes presence is not shown rows in which nobody is
+    present, as it does not run then. Of a model that remembers a batch is one moment of a few streams, whose memory goes on to the next.
     """
     fed: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in graph.graph_names}
     memory = Memory() if remembers(graph) else None
-    batches = _batches(samples.tensors, batch) if memory is None else in_time(samples.tensors)
-    for index, tensors in enumerate(batches):
-        presence = _presence(tuple(tensors), index, len(next(iter(tensors.values()))))
+    divided = partial(_batches, size=batch) if memory is None else in_time
+    given = zip(divided(samples.tensors), divided(_presence(graph.inputs, samples.rows)), strict=True)
+    for index, (tensors, presence) in enumerate(given):
         ages = {member: _AGES_MS[(index + i) % 4] for i, member in enumerate(_members(graph))}
         done = SinglePass(graph, runners, tensors, presence=presence, age_ms=ages, memory=memory)
         for node in graph.nodes:
             if node.name in done.feeds:
-                fed[node.graph].append(done.feeds[node.name])
+                feeds = done.feeds[node.name]
+                ran = done.ran[node.name]
+                if node.presence and not ran.all():
+                    feeds = {name: array[ran] for name, array in feeds.items()}
+                if ran.any() or not node.presence:
+                    fed[node.graph].append(feeds)
     return fed
 
 
-def _presence(names: Sequence[str], index: int, rows: int) -> dict[str, np.ndarray]:
-    names = tuple(dict.fromkeys(key.partition(".")[0] for key in names))
-    missing = names[index // 8 % len(names)] if index % 8 >= 5 and len(names) > 1 else ""
-    return {name: np.full(rows, name != missing) for name in names}
+def _presence(names: Iterable[str], rows: int) -> dict[str, np.ndarray]:
+    """Input -> bool `(rows,)`: every row misses nothing, or one of the sets that leave something, in turn.
+
+    Single inputs come first, then pairs, and so on: with few rows each input is missing at least once, with many every set is, equally often.
+    """
+    names = tuple(names)
+    presence = {name: np.ones(rows, bool) for name in names}
+    if len(names) < 2:
+        return presence
+    sets = cycle(chain.from_iterable(combinations(names, size) for size in range(1, len(names))))
+    lacking = (row for row in range(rows) if (row + 1) * _MISSING // _OF_ROWS > row * _MISSING // _OF_ROWS)
+    for row, missing in zip(lacking, sets, strict=False):
+        for name in missing:
+            presence[name][row] = False
+    return presence
 
 
 def _members(graph: ModelGraph) -> list[str]:

@@ -1,6 +1,8 @@
-"""What quantizers are shown: samples with inputs missing in turn, and of a model that remembers the states that really come up."""
+"""What quantizers are shown: samples with every set of inputs missing in turn, and of a model that remembers the states that really come up."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -52,34 +54,87 @@ def fed(state, rows):
 
 
 def presence_of(batches):
-    return [feeds["presence"][0].tolist() for feeds in batches["fusion"]]
+    """Of the fusion, row by row."""
+    return [tuple(row) for feeds in batches["fusion"] for row in feeds["presence"].tolist()]
 
 
-IN_TURN = [[1, 1]] * 5 + [[0, 1]] * 3 + [[1, 1]] * 5 + [[1, 0]] * 3
+def three_inputs(members="abc", others=""):
+    """Encoders and a fusion of those that are named; `others` are read by a node of their own."""
+    inputs = (*members, *others)
+    encoders = [Node(name, "plain", edges(x=f"input.{name}"), ("y",), role="encoder") for name in inputs]
+    fusion = Node(
+        "fusion", "fusion", edges({n: f"{n}.y" for n in members}), ("y",), members=tuple(members), presence="presence", age="age_ms"
+    )  # fmt: skip
+    graph = ModelGraph(
+        "three", {name: edgemm.Tensor((1,)) for name in inputs}, (*encoders, fusion), {"answer": Output.of("fusion.y", Array())}
+    )  # fmt: skip
+    runner = Adds(*members)
+    runner.run = lambda feeds: [sum(feeds[name] for name in members)]
+    return graph, {"plain": Adds("x"), "fusion": runner}
 
 
-def test_inputs_are_missing_in_turn():
-    assert presence_of(fed(state=False, rows=16 * 8)) == IN_TURN
+def shown(graph, runners, rows):
+    values = np.arange(rows, dtype=np.float32)[:, np.newaxis] + 1
+    return feeds_per_graph(graph, runners, Samples(dict.fromkeys(graph.inputs, values), "a test"))
 
 
-def test_inputs_are_missing_in_turn_over_time_too():
-    batches = fed(state=True, rows=40)
-    assert [len(feeds["x"]) for feeds in batches["sum"]] == [1] * 40
-    assert presence_of(batches)[:16] == IN_TURN
+@pytest.mark.parametrize("rows", [16, 24, 30, 41, 48, 96, 192])
+def test_every_input_is_missing_somewhere_however_few_rows_there_are_and_five_of_eight_miss_nothing(rows):
+    seen = presence_of(shown(*three_inputs(), rows))
+    assert len(seen) == rows
+    assert {(0, 1, 1), (1, 0, 1), (1, 1, 0)} <= set(seen)
+    assert seen.count((1, 1, 1)) == rows - rows * 3 // 8
+
+
+def test_with_rows_enough_every_set_of_inputs_is_missing_equally_often_and_none_in_a_row():
+    seen = presence_of(shown(*three_inputs(), 96))
+    counts = {presence: seen.count(presence) for presence in set(seen)}
+    assert counts == {(1, 1, 1): 60} | dict.fromkeys(
+        [(0, 1, 1), (1, 0, 1), (1, 1, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)], 6
+    )
+    assert not any(one != (1, 1, 1) != other for one, other in pairwise(seen))
+
+
+def test_which_inputs_are_missing_is_the_same_every_time():
+    assert presence_of(shown(*three_inputs(), 48)) == presence_of(shown(*three_inputs(), 48))
+
+
+def test_a_single_input_is_never_missing():
+    assert set(presence_of(shown(*three_inputs("a"), 32))) == {(1,)}
+
+
+def test_what_takes_presence_is_not_shown_rows_in_which_nobody_is_present():
+    """Where the fusion's only member is missing and another input is there, it does not run in a stream."""
+    graph, runners = three_inputs("a", others="b")
+    batches = shown(graph, runners, 16)
+    assert presence_of(batches) == [(1,)] * 13
+    assert [len(feeds["x"]) for feeds in batches["plain"]] == [8] * 4, "encoders are shown every sample"
+    with_a = [value for value in range(1, 17) if value not in (3, 8, 14)]
+    assert np.concatenate([feeds["a"] for feeds in batches["fusion"]]).ravel().tolist() == with_a
+
+
+def test_members_are_of_ages_from_none_to_more_than_a_second():
+    ages = {tuple(row) for feeds in shown(*three_inputs(), 32)["fusion"] for row in feeds["age_ms"].tolist()}
+    present = [max(row[member] for row in ages) for member in range(3)]
+    assert present == [1500, 1500, 1500]
+    assert {age for row in ages for age in row} == {0, 40, 250, 1500}
+    assert all(len({age for age in row if age}) == len([age for age in row if age]) for row in ages), "each its own"
 
 
 @pytest.mark.parametrize(("rows", "streams"), [(40, 1), (64, 2), (100, 3)])
 def test_a_quantizer_sees_the_states_that_come_up(rows, streams):
-    batches = fed(state=True, rows=rows)["sum"]
-    assert len(batches[0]["x"]) == streams
+    batches = fed(state=True, rows=rows)
+    assert len(batches["sum"][0]["x"]) == streams
     state = np.zeros((streams, 1), np.float32)
-    for moment, feeds in enumerate(batches):
+    for moment, feeds in enumerate(batches["sum"]):
         count = len(feeds["x"])
         np.testing.assert_array_equal(feeds["h"], state[:count])
-        if not 5 <= moment % 16 < 8:  # while its input is missing an encoder does not run, and its state stands still
-            state[:count] += feeds["x"]
+        here = batches["fusion"][moment]["presence"][
+            :, :1
+        ]  # where its input is missing it does not run: its state stands still
+        state[:count] += feeds["x"] * here
     assert state.min() > 100
-    seen = np.concatenate([feeds["x"] for feeds in batches])
+    seen = np.concatenate([feeds["x"] for feeds in batches["sum"]])
     assert sorted(seen.ravel()) == list(range(1, rows + 1)), "every sample, once"
 
 
