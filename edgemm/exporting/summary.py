@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgemm.model.precision import FP32
+
 
 @dataclass(frozen=True)
 class ExportSummary:
@@ -31,6 +33,11 @@ class ExportSummary:
     parity: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+
+    @property
+    def quantized(self) -> bool:
+        """Whether any variant, here or planned, is of another precision than FP32: only such were calibrated."""
+        return any(key.rpartition(".")[2] != FP32 for key in (*self.variants, *self.planned))
 
     def to_json(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -57,7 +64,7 @@ class ExportSummary:
                 f"  {len(self.not_run)} more by the ONNX they were compiled from: this machine cannot run their engines; "
                 "there, 'edgemm verify BUNDLE --trust-engines' does"
             )
-        if self.calibration.get("random"):
+        if self.calibration.get("random") and self.quantized:
             lines.append(
                 "  calibrated on random data: sizes and speed are real, accuracy is not. Give --calibration SAMPLES.npz"
             )

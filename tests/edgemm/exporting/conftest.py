@@ -112,16 +112,19 @@ class Quantizer:
     Attributes:
         asked: (precision, graph) of every call.
         calibration: graph -> the rows that it was last calibrated on.
+        kept: graph -> the nodes that it was last told to keep in FP32.
     """
 
     def __init__(self, changes: Mapping[Any, Callable[[onnx.ModelProto], None] | Exception]):
         self.changes = changes
         self.asked: list[tuple[str, str]] = []
         self.calibration: dict[str, np.ndarray] = {}
+        self.kept: dict[str, tuple[str, ...]] = {}
 
     def quantize(self, source, target, *, precision, calibration, keep_fp32):
         graph = source.parent.name
         self.asked.append((precision, graph))
+        self.kept[graph] = tuple(keep_fp32)
         self.calibration[graph] = np.concatenate([feeds["x"] for feeds in calibration()])
         change = self.changes.get((precision, graph), self.changes.get(precision))
         if isinstance(change, Exception):
@@ -154,7 +157,7 @@ class Exporter:
         return "1.0"
 
     def build(self, source, target, *, device, shapes):
-        assert all(shape.maximum[0] == 8 and shape.minimum[0] == 1 for shape in shapes.values())
+        assert {(shape.minimum[0], shape.usual[0], shape.maximum[0]) for shape in shapes.values()} == {(1, 1, 8)}
         target.write_bytes(self.writes(source.read_bytes()))
         return EngineRecord("xyz 1.0", 0.1, target.stat().st_size)
 
@@ -210,11 +213,12 @@ class Imaginary:
         )
         return quantizer
 
-    def host(self, *plugins: ModuleType) -> PluginHost:
-        """A host with our device profiles, this plugin and `plugins`, and nothing else."""
+    def host(self, *plugins: ModuleType, distribution: str = "registered by hand") -> PluginHost:
+        """A host with our device profiles, this plugin, as that distribution brings it, and `plugins`, and nothing else."""
         host = PluginHost(only=(), strict=True)
-        for plugin in (edgemm_devices, *plugins, self._module):
+        for plugin in (edgemm_devices, *plugins):
             host.register(plugin, plugin.__name__)
+        host.register(self._module, self.name, distribution)
         return host
 
     def _put(self, function: Callable[..., Any]) -> str:

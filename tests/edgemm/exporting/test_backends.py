@@ -97,6 +97,34 @@ def test_what_cannot_be_compiled_here_is_planned_and_built_where_it_can(chain, i
     assert bundle.read(variant.files["step"]) == b"xyz\0" + bundle.read(variant.sources["step"])
 
 
+def test_a_variant_names_who_brings_what_runs_it(chain, imaginary, tmp_path):
+    """So that a device with many packages loads that one and no other; also of what is built later."""
+    imaginary.device("board", ["fp32"])
+    imaginary.runner()
+    exporter = imaginary.exporter()
+    host = imaginary.host(distribution="acme-boards 1.2")
+    edgemm.export(chain, tmp_path / "here", device="board", host=host)
+    exporter.refuses = "there is no xyz here"
+    edgemm.export(chain, tmp_path / "later", device="board", host=host)
+    exporter.refuses = ""
+    edgemm.build(tmp_path / "later", host=host)
+    for name in ("here", "later"):
+        variants = Bundle(tmp_path / name).manifest.variants
+        assert variants["board.xyz-1.0.fp32"].runner == ("acme-boards", imaginary.name)
+        assert variants[REFERENCE].runner == ()
+
+
+def test_what_is_built_is_no_longer_planned_and_the_rest_is(chain, imaginary, tmp_path):
+    exporter = imaginary.exporter(refuses="there is no xyz here")
+    for name in ("board", "other"):
+        imaginary.device(name, ["fp32"])
+    host = imaginary.host()
+    edgemm.export(chain, tmp_path / "b", device=["board", "other"], host=host)
+    exporter.refuses = ""
+    edgemm.build(tmp_path / "b", device="board", host=host)
+    assert list(Bundle(tmp_path / "b").manifest.planned) == ["other.xyz-planned.fp32"]
+
+
 def test_devices_and_precisions_that_do_not_fit_are_refused():
     host = default_host()
     with pytest.raises(UnknownNameError, match="did you mean 'rtx-4090'"):

@@ -183,6 +183,31 @@ def test_graphs_are_calibrated_on_rows_that_they_are_not_compared_on(export_for_
     assert len(quantizer.calibration["step"]) == 60, "a graph that two nodes use is calibrated on what reaches either"
 
 
+class Careful(nn.Module):
+    """A product that is to stay FP32 in every precision."""
+
+    full_precision = ("product",)
+
+    def __init__(self):
+        super().__init__()
+        self.product = nn.Linear(8, 8)
+
+    def forward(self, x):
+        y = self.product(x)
+        return y, y[:, :1] > 0
+
+
+def test_a_quantizer_is_told_what_a_module_wants_to_stay_fp32(chain, imaginary, tmp_path):
+    quantizer = imaginary.quantizer("int8", backend="onnxruntime")
+    model = type(chain)(Careful(), chain.modules_by_graph["last"])
+    edgemm.export(model, tmp_path / "b", host=imaginary.host())
+    nodes = onnx.load(tmp_path / "b" / REFERENCES["step"]).graph.node
+    products = {node.name for node in nodes if node.op_type in ("MatMul", "Gemm")}
+    assert products
+    assert products <= set(quantizer.kept["step"]) < {node.name for node in nodes}
+    assert quantizer.kept["last"] == ()
+
+
 # ---- the fused answer
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
+import numpy as np
 import onnx
 import pytest
 
@@ -49,6 +53,27 @@ def test_every_variant_that_this_machine_can_run_is_opened_and_run(export_for_bo
         ("checking", 1, 2, KEY),
     ]
     assert f"opened again and run on the test vectors: cpu.onnxruntime.fp32, {KEY}" in str(summary)
+
+
+RANDOM = "calibrated on random data: sizes and speed are real, accuracy is not. Give --calibration"
+
+
+def test_what_was_quantized_without_samples_is_told(chain, imaginary, tmp_path):
+    imaginary.quantizer("int8", backend="onnxruntime")
+    host, rows = imaginary.host(), [{"x": row} for row in np.eye(8, dtype=np.float32)]
+    assert RANDOM in str(edgemm.export(chain, tmp_path / "random", precision="int8", host=host))
+    assert RANDOM not in str(edgemm.export(chain, tmp_path / "real", precision="int8", calibration=rows, host=host))
+
+
+def test_where_only_fp32_was_asked_for_nothing_was_calibrated(chain, tmp_path):
+    assert "random" not in str(edgemm.export(chain, tmp_path / "b", precision="fp32"))
+
+
+def test_what_is_to_be_compiled_elsewhere_was_quantized_here(chain, imaginary, tmp_path):
+    imaginary.device("board", ["int8"])
+    imaginary.exporter(refuses="there is no xyz here")
+    imaginary.quantizer("int8")
+    assert RANDOM in str(edgemm.export(chain, tmp_path / "b", device="board", host=imaginary.host()))
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -134,6 +159,17 @@ def test_what_was_built_and_cannot_be_run_here_is_told(planned_for_board):
     assert "no installed plugin runs '.xyz' files" in summary.not_run[KEY]
     assert f"{KEY:<52} not run here: " in str(summary)
     assert "run on the test vectors" not in str(summary)
+
+
+def test_what_was_built_into_a_bundle_without_test_vectors_was_not_run(planned_for_board):
+    path, host, loaded = planned_for_board()
+    manifest = json.loads((path / "manifest.json").read_text())
+    text = json.dumps(manifest | {"vectors": ""})
+    (path / "manifest.json").write_text(text)
+    (path / "manifest.sha256").write_text(hashlib.sha256(text.encode()).hexdigest() + "  manifest.json\n")
+    summary = edgemm.build(path, host=host)
+    assert summary.not_run == {KEY: "the bundle has no test vectors"}
+    assert loaded == []
 
 
 def test_a_signature_does_not_cover_what_was_built(planned_for_board, tmp_path):
