@@ -2,11 +2,12 @@
 
 Three ways take turns in one process, on the bundle's test vectors, each node once per turn:
 
-    edgemm    what a stream does: take the tensors, run the nodes, make the result
+    edgemm    the steps of a stream, one after another: each node's, and the result
     bare      `session.run(None, feeds)`; building the feeds is not counted, so that nothing flatters us
     floor     everything bound once, inputs that never change
 
-It knows nothing of devices' power or of single operators.
+Steps are run, not pushes: what a push does around them (to convert, to find out what is due, to keep windows and rates) is not in the nodes'
+times; inputs are converted in a row of their own, and the rest is measured by `tests/benchmarks/bench_live.py`. It knows nothing of devices' power or of single operators.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def profile(
     threads: int = 1,
     trust: Trust = UNTRUSTED,
 ) -> Profile:
-    """Measure a bundle on this machine; takes a second or a few.
+    """Measure a bundle on this machine, step by step (a push adds a little around them, see above); takes a second or a few.
 
     Args:
         bundle: path, or an open model, which stays open.
