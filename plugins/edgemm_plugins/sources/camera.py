@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
 from edgemm.inputs.kind import InputKind
+from edgemm.log import clean
 from edgemm.uris import Location, parse
 from edgemm_plugins.sources.asked_inputs import one_input
 from edgemm_plugins.sources.av_errors import reason_of
@@ -99,7 +100,7 @@ class Camera:
                 self._newest.close(reason)
                 return
             self.absent = reason
-            LOG.warning("camera '%s' %s; it is tried again", self._location, reason)
+            LOG.warning("camera '%s' %s; it is tried again", self._location, clean(reason))
             steady = self._sequence > before and time.monotonic() - started > STEADY_S
             if self._newest.wait_closed(backoff.wait_s(steady=steady, refused=refused)):
                 return

@@ -20,6 +20,7 @@ from edgemm.errors import MissingDependencyError, SourceError
 from edgemm.host.interfaces import Packet
 from edgemm.host.optional import require
 from edgemm.inputs.kind import InputKind
+from edgemm.log import clean
 from edgemm.uris import parse
 from edgemm_plugins.inputs.audio import Sound
 from edgemm_plugins.sources.asked_inputs import one_input, sample_rate_hz
@@ -109,7 +110,7 @@ class Microphone:
             if not (self._options["reconnect"] if self._sequence else self._options["wait_at_start"]):
                 raise SourceError(f"'{self._name}' {reason}")
             self.absent = reason
-            LOG.warning("'%s' %s; it is tried again", self._name, reason)
+            LOG.warning("'%s' %s; it is tried again", self._name, clean(reason))
             steady = self._sequence > before and time.monotonic() - started > STEADY_S
             until = time.monotonic() + backoff.wait_s(steady=steady)
             while time.monotonic() < until and not stopped() and not self._closed:

@@ -5,16 +5,16 @@ Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015
 
 from __future__ import annotations
 
-import logging
 import random
+
+from edgemm.log import logger
 
 FIRST_S = 0.25
 LIMIT_S = 3.0  # a device is back within 5 s of its return, connecting included
 REFUSED_S = 60.0  # after a refused login: cameras lock out those who try too often
 STEADY_S = 5.0  # a device that delivered for so long counts as back
 
-LOG = logging.getLogger("edgemm.sources")
-LOG.addHandler(logging.NullHandler())
+LOG = logger("sources")
 
 
 class Backoff:

@@ -16,7 +16,10 @@ from edgemm.uris import Location
 from edgemm_plugins.sources.network_address import NetworkAddress
 
 SCHEMES = ("https", "rtsps")
-VERIFIES_RTSPS = 62  # libavformat: those before take `tls_verify` for rtsps and do nothing with it
+KEEPS_TLS = {  # since which libavformat; those before take what they are told, and follow https to http, or do not verify rtsps, all the same
+    "https": (62, 12),
+    "rtsps": (62,),
+}
 LOOK_S = 3.0
 SYSTEM_FILES = (  # Debian, Fedora, SUSE, Alpine: FFmpeg in a wheel looks where its own build machine kept them
     "/etc/ssl/certs/ca-certificates.crt",
@@ -51,7 +54,7 @@ def tls_options(location: Location, options: Mapping[str, Any]) -> dict[str, str
         return {}
     if options["insecure"]:
         return {"tls_verify": "0"}
-    _check_version(location)
+    _check_version(location.scheme)
     authorities = _authorities(options["ca_file"])
     return {"tls_verify": "1", **({"ca_file": authorities} if authorities else {})}
 
@@ -91,12 +94,11 @@ def _authorities(own: str) -> str:
     return next((path for path in (known, *SYSTEM_FILES) if path and Path(path).is_file()), "")
 
 
-def _check_version(location: Location) -> None:
+def _check_version(scheme: str) -> None:
     import av
 
-    major = av.library_versions["libavformat"][0]
-    if location.scheme == "rtsps" and major < VERIFIES_RTSPS:
+    if av.library_versions["libavformat"] < KEEPS_TLS[scheme]:
         raise SourceError(
-            f"this PyAV ({av.__version__}) cannot verify the certificate of an rtsps camera: pip install 'av>=16', or say "
-            "?edgemm.insecure=true to trust whoever answers"
+            f"this PyAV ({av.__version__}) does not keep to the rules of {scheme}: pip install --upgrade av, or say ?edgemm.insecure=true to trust "
+            "whoever answers"
         )
