@@ -55,10 +55,10 @@ def test_a_microphone_feeds_a_kind_from_elsewhere_at_its_rate(monkeypatch: pytes
         PortAudioError=OSError,
     )
     monkeypatch.setattr(microphone, "load_sounddevice", lambda: device)
-    assert microphone.build("mic:", {"voice": Speech(4000)}, {}).inputs == ("voice",)
+    assert microphone.build("mic:", {"voice": Speech(4000)}, {"wait_at_start": False}).inputs == ("voice",)
     assert asked == [4000]
 
 
 def test_a_microphone_refuses_an_input_without_a_rate() -> None:
     with pytest.raises(SourceError, match=WITHOUT_RATE):
-        microphone.build("mic:", {"voice": Tensor((4,), modality="audio")}, {})
+        microphone.build("mic:", {"voice": Tensor((4,), modality="audio")}, {"wait_at_start": False})
