@@ -109,7 +109,7 @@ class Cell:
         self.reported = self.version
         if age_ns == NEVER:
             ended = "" if self.tells_of is None else self.tells_of.ended
-            return NEVER, False, self.reason or ("expired" if self.captured_ns != NEVER else ended or "no data")
+            return NEVER, False, self.reason or ended or ("expired" if self.captured_ns != NEVER else "no data")
         return age_ns, served_before, ""
 
     def clear(self) -> None:

@@ -7,7 +7,7 @@ live stamp ahead of the clock is taken as now, and whatever the source raises en
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from operator import index
 from typing import Any, NamedTuple
 
@@ -25,6 +25,15 @@ _NO_PACKET, _NO_INPUT, _NO_TIME = "no packet", "unknown input", "no capture time
 _END_OF_TIME_NS = 2**62
 
 _LOG = logger("streaming")
+
+
+def tell_absent(sources: Sequence[Source], end: Callable[[str, str], None]) -> None:
+    """Say why inputs get nothing at the moment, of sources that wait for their device to come back; the next value takes it back."""
+    for source in sources:
+        reason = getattr(source, "absent", "")
+        if reason:
+            for name in source.inputs:
+                end(name, reason)
 
 
 class StreamTime:

@@ -29,7 +29,7 @@ from edgemm.streaming.channels import Mailbox, Queue
 from edgemm.streaming.interfaces import Observer, Sink
 from edgemm.streaming.listeners import NOBODY, Losses, reason_of, registered_observers
 from edgemm.streaming.outlets import CLOSING_S, Outlet, join
-from edgemm.streaming.pump import SILENCE_NS, Pump, StreamTime, Told, channels_of
+from edgemm.streaming.pump import SILENCE_NS, Pump, StreamTime, Told, channels_of, tell_absent
 from edgemm.streaming.sinks import sinks_from_names
 from edgemm.streaming.sources import queues_from_inputs, sources_from_inputs
 
@@ -325,8 +325,7 @@ class Stream:
                 self.model.close()
 
     def _consume(self) -> None:
-        live, mailbox = self._live, self._mailbox
-        end_ns = self._limit_ns
+        live, mailbox, end_ns = self._live, self._mailbox, self._limit_ns
         while not mailbox.stopped:
             packet = mailbox.take(self._wait_s(end_ns), in_order=not self._realtime)
             if packet is None:
@@ -376,6 +375,7 @@ class Stream:
 
     def _emit_due(self, now_ns: int) -> None:
         if self._realtime:  # missed deadlines are skipped, not replayed
+            tell_absent(self._sources, self._live.end)
             self._losses.miss(self._live.skip(now_ns))
         for result in self._live.advance(now_ns):
             self._outlet.put(result)

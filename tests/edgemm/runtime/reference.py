@@ -417,6 +417,6 @@ class ReferenceLive:
                 "absent",
                 None,
                 False,
-                held.why or ("expired" if held.at is not None else self.ended[name] or "no data"),
+                held.why or self.ended[name] or ("expired" if held.at is not None else "no data"),
             )
         return ("stale" if age > held.stale_after_ns else "live", age / MS, cached, "")

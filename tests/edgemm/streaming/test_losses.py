@@ -240,3 +240,27 @@ def test_the_log_is_silent_unless_the_program_sets_logging_up(setup, said):
     code = f"{setup}\nfrom edgemm.log import logger\nlogger('streaming').error('boo')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", said)
+
+
+def test_a_source_that_waits_for_its_device_says_why_its_input_is_absent(stream, fake_model, script):
+    """Until something comes again: what is said of a time that is over would be wrong."""
+    model = fake_model()
+    source = script((0, "image", 1), lambda: setattr(source, "absent", "unplugged"), hang=True, live=True, zero_ns=0)
+    beat = script(*((ms, "text", str(ms)) for ms in (0, 10, 20)), live=True, inputs=("text",), zero_ns=0)
+    beat.packets = after(source.done, beat.packets)
+    made = stream(model, source, beat)
+    assert made is not None
+    for _ in made:
+        if model.scheduler.ended.get("image") == "unplugged":
+            break
+    assert model.scheduler.ended["image"] == "unplugged"
+
+
+def after(event, packets):
+    """Packets that begin once something has happened."""
+
+    def later(stopped):
+        event.wait(10)
+        yield from packets(stopped)
+
+    return later
