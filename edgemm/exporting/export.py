@@ -92,6 +92,11 @@ def export(
 def _loaded(model: str | Path | Exportable, host: PluginHost) -> tuple[Exportable, dict[str, Any]]:
     """The model, and where it comes from, for the manifest."""
     if not isinstance(model, (str, Path)):
+        if not hasattr(model, "graph"):
+            raise UsageError(
+                f"expected a checkpoint, or what edgemm.wrap or edgemm.load made; got {type(model).__name__}. A network of your own: "
+                "edgemm.export(edgemm.wrap(net, inputs={'image': edgemm.Image(96, 96)}), …)"
+            )
         return model, {}
     from edgemm.modeling.checkpoint import checkpoint_path, load
 

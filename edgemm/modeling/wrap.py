@@ -78,6 +78,7 @@ def wrap(
     Raises:
         SpecError: the arguments do not fit the network, or the split would change what it computes; the message says why.
     """
+    _check_kinds(net, inputs)
     parts = {key.removeprefix("encoder."): part for key, part in (split or {}).items()}
     for key in (*parts, *(prepare or {})):
         if key not in inputs:
@@ -98,6 +99,19 @@ def wrap(
     read = _outputs(last, answers, labels, outputs)
     graph = ModelGraph(name or type(net).__name__.lower(), dict(inputs), (*made.nodes, last), read)
     return WrappedModel(graph, made.modules, _state_specs(whole, made))
+
+
+def _check_kinds(net: object, inputs: Mapping[str, object]) -> None:
+    """The two slips that are made most: a function for a network, a shape for a kind of input."""
+    if not isinstance(net, nn.Module):
+        raise SpecError(
+            f"expected a torch.nn.Module, got {type(net).__name__}; give a function a Module whose forward calls it"
+        )
+    for key, kind in inputs.items():
+        if not isinstance(kind, InputKind):
+            raise SpecError(
+                f"input '{key}': expected a kind of input such as edgemm.Image(96, 96) or edgemm.Tensor((4,)), got {kind!r:.60}"
+            )
 
 
 def _state_specs(whole: Whole, made: Split) -> dict[str, tuple[TensorSpec, ...]]:

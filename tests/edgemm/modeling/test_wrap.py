@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import edgemm
-from edgemm.errors import SpecError, UnknownNameError
+from edgemm.errors import SpecError, UnknownNameError, UsageError
 
 
 class Net(nn.Module):
@@ -138,3 +138,21 @@ def test_wrong_arguments_say_what_is_wrong():
     with pytest.raises(UnknownNameError, match="output that stops node 'net': 'eos'"):
         edgemm.wrap(net, INPUTS, trigger="until(eos)")
     assert net.training is False
+
+
+@pytest.mark.parametrize(
+    ("net", "kind", "message"),
+    [
+        (lambda x: x, edgemm.Tensor((4,)), r"expected a torch.nn.Module, got function"),
+        (nn.Identity(), (4,), r"input 'x': expected a kind of input such as .*edgemm.Tensor\(\(4,\)\), got \(4,\)"),
+        (nn.Identity(), edgemm.Tensor, r"input 'x': expected a kind of input"),
+    ],
+)
+def test_what_is_no_network_or_no_kind_is_said(net, kind, message):
+    with pytest.raises(SpecError, match=message):
+        edgemm.wrap(net, {"x": kind})
+
+
+def test_a_network_that_was_not_wrapped_is_told_how_to_be(tmp_path):
+    with pytest.raises(UsageError, match=r"got Identity. A network of your own: edgemm.export\(edgemm.wrap\(net, "):
+        edgemm.export(nn.Identity(), tmp_path / "b")
