@@ -43,9 +43,9 @@ def draw_calibration(task: DigitDesk, rows: int = ROWS, seed: int = SEED) -> dic
 
 
 def write_calibration(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an .npz as `numpy.savez_compressed` does, but harder compressed, and always the same bytes."""
+    """Write an .npz as `numpy.savez_compressed` does, but always the same bytes."""
     aside = path.with_suffix(".partial")
-    with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, so that the file depends on its content alone
             entry.compress_type = zipfile.ZIP_DEFLATED
