@@ -123,7 +123,7 @@ import os, sys
 class Watch:
     def find_spec(self, name, path=None, target=None):
         if name == "onnxruntime":
-            print(os.environ.get({SWITCH!r}))
+            print(os.environ.get({SWITCH!r}), flush=True)
             os._exit(0)
 sys.meta_path.insert(0, Watch())
 import MODULE
