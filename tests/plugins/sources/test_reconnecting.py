@@ -76,6 +76,7 @@ def in_order(packets: list[Packet]) -> bool:
     return times == sorted(times) and all(np.diff(numbers) > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.media
 @pytest.mark.parametrize(
     ("server", "url"), [("mjpeg_server", "http://127.0.0.1:{}/cam"), ("rtsp_server", "rtsp://127.0.0.1:{}/cam")]
@@ -223,6 +224,7 @@ def test_waiting_grows_to_a_limit_and_begins_anew() -> None:
 # Microphones
 
 
+@pytest.mark.slow
 @pytest.mark.media
 def test_a_microphone_is_back_soon_after_its_server_three_times(virtual_microphone, pulse, feed_fifo, reading) -> None:
     tone = 8000 * np.sin(2 * np.pi * 500 * np.arange(16000) / 16000)
