@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from edgemm.host.optional import is_installed, missing_message, require
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
+from edgemm.runners.providers import ONNX_RUNTIME
 
-ON_CPU = "onnxruntime"
 _WHY = "judging FP16 by values that are rounded to FP16"
 
 
 def runner_for(content: bytes, graph: str, backend: str) -> OnnxRuntimeRunner:
     """What runs an ONNX graph as `backend` would; FP16 is rounded where `onnx` is installed (see `why_unrounded`)."""
-    if backend == ON_CPU:
+    if backend == ONNX_RUNTIME:
         return OnnxRuntimeRunner(content, graph)
     if not why_unrounded():
         content = _with_float16_kept(content)

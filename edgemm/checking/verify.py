@@ -16,7 +16,7 @@ from edgemm.checking.as_its_backend import runner_for, why_unrounded
 from edgemm.checking.parity import Parity, compare, compare_output, missed
 from edgemm.checking.rollout import rollout
 from edgemm.checking.vectors import load_vectors
-from edgemm.errors import BundleError, EdgeMMError, MissingDependencyError
+from edgemm.errors import BundleError, EdgeMMError, MissingDependencyError, ParityError
 from edgemm.host.interfaces import Runner
 from edgemm.model.graph import ModelGraph
 from edgemm.model.precision import HALF, PRECISIONS
@@ -52,6 +52,12 @@ class Verification:
     def passed(self) -> bool:
         """Whether everything that could be checked is right."""
         return not self.failed
+
+    def expect_passed(self, what: str) -> None:
+        """Raise `ParityError`, which begins with `what`, unless everything that could be checked is right."""
+        if not self.passed:
+            failed = "\n  ".join(f"variant '{key}': {reason}" for key, reason in self.failed.items())
+            raise ParityError(f"{what}\n  {failed}")
 
     def to_json(self) -> dict[str, Any]:
         """All of it, ready for JSON."""

@@ -25,7 +25,7 @@ from edgemm.bundle.writer import BundleWriter
 from edgemm.checking.parity import Parity
 from edgemm.checking.vectors import save_vectors
 from edgemm.checking.verify import Verification, verify
-from edgemm.errors import ParityError, UsageError
+from edgemm.errors import UsageError
 from edgemm.exporting.calibrate import Calibrated, Divided, calibrate, load_samples
 from edgemm.exporting.graphs import Graphs, export_graphs
 from edgemm.exporting.plan import plan_targets
@@ -164,11 +164,7 @@ def _write(
 def _checked(written: Path, progress: Progress) -> Verification:
     """Open what was written and run it, engines too: they were compiled a moment ago, from graphs that were ours."""
     found = verify(written, trust=Trust(engines=True), progress=progress)
-    if not found.passed:
-        failed = "\n  ".join(f"variant '{key}': {reason}" for key, reason in found.failed.items())
-        raise ParityError(
-            f"what was written does not compute what the reference does; nothing is left of it\n  {failed}"
-        )
+    found.expect_passed("what was written does not compute what the reference does; nothing is left of it")
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from edgemm.checking.as_its_backend import ON_CPU
 from edgemm.errors import MissingDependencyError, UnknownNameError, UsageError
 from edgemm.exporting.compile import target_key
 from edgemm.host.entries import ExporterEntry, QuantizerEntry, RunnerEntry
@@ -14,6 +13,7 @@ from edgemm.host.named import Provider
 from edgemm.host.plugin_host import PluginHost
 from edgemm.machine.profiles import DeviceProfile, find_device
 from edgemm.model.precision import FP32, PRECISIONS, Precision
+from edgemm.runners.providers import ONNX_RUNTIME
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _precisions(profile: DeviceProfile, wanted: str) -> Iterable[Precision]:
 
 
 def _target(host: PluginHost, profile: DeviceProfile, precision: Precision) -> Target:
-    exporter = None if profile.backend == ON_CPU else find_exporter(host, profile.backend)
+    exporter = None if profile.backend == ONNX_RUNTIME else find_exporter(host, profile.backend)
     deferred = exporter.unavailable(profile) if exporter else ""
     attempts, nothing_after = _attempts(host, profile, precision)
     runner = find_runner(host, exporter.format) if exporter else None

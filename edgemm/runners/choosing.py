@@ -16,7 +16,7 @@ from edgemm.bundle.manifest import Variant
 from edgemm.errors import BundleError, EdgeMMError, MissingDependencyError, UsageError
 from edgemm.host.named import entries_of, resolve_entry
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner, check_provider
-from edgemm.runners.providers import CPU, ON_GPU
+from edgemm.runners.providers import CPU, ON_GPU, ONNX_RUNTIME
 
 if TYPE_CHECKING:
     from edgemm.host.entries import RunnerEntry
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from edgemm.tensors import TensorSpec
 
 REFERENCE = "cpu.onnxruntime.fp32"
-_ONNX = "onnxruntime"
 # Formats that are native whatever any entry says, so that opening a bundle that has engines, and nobody's trust, discovers no plugin:
 # that costs a quarter of a cold start. It can only refuse, never admit.
 _KNOWN_NATIVE = {"engine"}
@@ -76,7 +75,7 @@ def choices(bundle: Bundle, wanted: str, provider: str = CPU) -> Iterator[Choice
             )
         yield Choice(key, "asked for")
         return
-    others = {key: variant for key, variant in variants.items() if variant.backend != _ONNX}
+    others = {key: variant for key, variant in variants.items() if variant.backend != ONNX_RUNTIME}
     allowed = {key: variant for key, variant in others.items() if bundle.trust.engines or not is_native(variant)}
     fits = {key: _fit(variant) for key, variant in allowed.items()}
     usable = sorted((key for key in fits if not fits[key].problem), key=lambda key: not fits[key].exact)  # stable
@@ -100,7 +99,7 @@ def _by_provider(bundle: Bundle, wanted: str, provider: str) -> Choice:
         _check_reference(bundle)
     key = REFERENCE if wanted == "auto" else bundle.manifest.find_variant(wanted)
     variant = bundle.manifest.variants[key]
-    if variant.backend != _ONNX:
+    if variant.backend != ONNX_RUNTIME:
         raise UsageError(
             f"variant '{key}' holds {variant.backend} engines, and provider '{provider}' is one of ONNX Runtime, which does not run them: "
             "leave out the provider or the variant"
@@ -126,7 +125,7 @@ def why_not_here(bundle: Bundle, key: str) -> str:
     A runner that does not say whether a variant fits is taken to run it.
     """
     variant = bundle.manifest.variants[key]
-    if variant.backend == _ONNX:
+    if variant.backend == ONNX_RUNTIME:
         return ""
     if not bundle.trust.engines and is_native(variant):
         return "its engines are not trusted (--trust-engines)"
@@ -141,7 +140,7 @@ def is_native(variant: Variant) -> bool:
 
     A format that no installed runner declares counts as native: what is not known to be data is not taken for it.
     """
-    if variant.backend == _ONNX:
+    if variant.backend == ONNX_RUNTIME:
         return False
     endings = _endings(variant)
     if endings & _KNOWN_NATIVE:
@@ -179,7 +178,7 @@ def load_runners(
 
 
 def _runner(bundle: Bundle, variant: Variant, graph: str, content: bytes, threads: int, provider: str) -> Runner:
-    if variant.backend == _ONNX:
+    if variant.backend == ONNX_RUNTIME:
         return OnnxRuntimeRunner(content, graph, threads=threads, provider=provider)
     found = _runner_of(variant, _ending(variant.files[graph]))
     if found is None:

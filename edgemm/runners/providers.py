@@ -10,6 +10,9 @@ Source: https://onnxruntime.ai/docs/execution-providers/
 
 from __future__ import annotations
 
+ONNX_RUNTIME = "onnxruntime"
+"""The backend that runs ONNX as it is, as profiles and manifests name it."""
+
 CPU = "cpu"
 PROVIDERS = {
     CPU: "CPUExecutionProvider",

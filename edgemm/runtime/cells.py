@@ -74,13 +74,6 @@ class Cell:
             return NEVER
         return age_ns
 
-    def publish(self, captured_ns: int) -> None:
-        """Say that something new is held."""
-        self.captured_ns = captured_ns
-        self.version += 1
-        if self.watchers:
-            self.tell(captured_ns)
-
     def tell(self, captured_ns: int) -> None:
         """Tell the watchers of an arrival."""
         for watcher in self.watchers:
@@ -236,7 +229,7 @@ class InputCell(Cell):
         else:
             for value, tensor in zip(self.values, tensors):  # noqa: B905 - the hot path
                 value.array = tensor  # type: ignore[misc]
-        self.captured_ns = captured_ns  # as `publish`, without the call
+        self.captured_ns = captured_ns
         self.version += 1
         if self.watchers:
             self.tell(captured_ns)
@@ -296,7 +289,8 @@ class WindowCell(Cell):
             self.values[place].array = self._rings[place].append(self.source.values[place].array[0])  # type: ignore[misc]
         self._stamps[self._written % self._count] = captured_ns
         self._written += 1
-        self.publish(captured_ns)
+        self.captured_ns = captured_ns
+        self.version += 1
 
     def align(self, now_ns: int) -> None:
         """Bring mask and ages up to a time; called before a node reads the window."""

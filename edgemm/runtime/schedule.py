@@ -121,7 +121,7 @@ class Live:
             return self._run_due(self._untimed if self._failing else self._plans[name], captured_ns)
         arrivals, result = self.arrive(name, value, captured_ns)
         for at_ns in arrivals:
-            result = self._run_due(self._untimed if self._failing else self._plans[name], at_ns) or result
+            result = self._run_due(self.plan(name), at_ns) or result
         return result
 
     def arrive(self, name: str, value: Any, captured_ns: int | None) -> tuple[Iterable[int], Result | None]:

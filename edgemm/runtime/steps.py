@@ -161,7 +161,7 @@ class Once:
             return
         cell.values = self._buffers.hold(outputs) if self._hold else outputs
         cell.reason = ""
-        cell.captured_ns = captured_ns  # as `publish`, without the call
+        cell.captured_ns = captured_ns
         cell.version += 1
         if cell.watchers:
             cell.tell(captured_ns)

@@ -1,4 +1,5 @@
-"""How long random scripts are looked for: `EDGEMM_SCRIPTS=thorough` looks longer, and elsewhere each time; `mutants` hardly at all."""
+"""How long random scripts are looked for: `EDGEMM_SCRIPTS=thorough` looks longer, and elsewhere each time; `found` does so without making
+small what it finds, which takes minutes; `mutants` hardly looks at all."""
 
 from __future__ import annotations
 

@@ -215,14 +215,6 @@ def test_a_loop_that_was_reset_waits_for_news(name):
     assert stream.live.running == ()
 
 
-def test_after_a_reset_nobody_speaks_before_it_could_answer():
-    stream = Stream({"say": (total, {"x": "input.a", "z": "input.b"})})
-    stream.push("a", 1, 0)
-    assert stream.push("b", 1, 1) == {"answer": 2}
-    stream.live.reset()
-    assert stream.push("a", 1, 2) is None
-
-
 def test_after_a_reset_what_is_missing_is_fed_as_zeros():
     mix = (
         total,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from serving import put, served
 
 from edgemm.streaming.interfaces import Observer
 
@@ -35,17 +36,6 @@ class View:
         self.heard.append(words)
         if words[0] == self._deaf_to:
             raise ValueError("deaf")
-
-
-def put(outlet, *results):
-    for result in results:
-        outlet.put(result)
-
-
-def served(outlet):
-    """Ends the outlet, and returns when all is delivered."""
-    outlet.finish()
-    assert outlet.wait(10), "the sinks were not served"
 
 
 # whoever raises is muted

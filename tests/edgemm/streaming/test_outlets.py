@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from serving import put, served
 
 from edgemm.streaming.interfaces import Observer
 
@@ -14,17 +15,6 @@ HELD = 256  # results that wait for whoever iterates
 @pytest.fixture(autouse=True)
 def readers_are_woken_and_do_not_look_by_themselves(monkeypatch):
     monkeypatch.setattr("edgemm.streaming.outlets.POLL_S", 1000)
-
-
-def put(outlet, *results):
-    for result in results:
-        outlet.put(result)
-
-
-def served(outlet):
-    """Ends the outlet, and returns when all is delivered."""
-    outlet.finish()
-    assert outlet.wait(10), "the sinks were not served"
 
 
 # results that wait for whoever iterates

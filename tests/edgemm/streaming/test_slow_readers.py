@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from serving import put, served
 
 SECOND_NS = 1_000_000_000
 
@@ -22,17 +23,6 @@ class Clock:
 @pytest.fixture
 def standing():
     return Clock()
-
-
-def put(outlet, *results):
-    for result in results:
-        outlet.put(result)
-
-
-def served(outlet):
-    """Ends the outlet, and returns when all is delivered."""
-    outlet.finish()
-    assert outlet.wait(10), "the sinks were not served"
 
 
 # age
