@@ -19,6 +19,9 @@ ZIP_RATIO_FROM_BYTES = 16 * 2**20  # below it a member takes a moment, whatever 
 ZIP_TOTAL_BYTES = 16 * 2**30  # unpacked: more than the memory of the devices that bundles are for
 
 # ---- graphs and arrays
+RUN_S = 60.0  # of one run of a graph, for each row: a large model on a small CPU has some 10 s; `Trust(max_run_s=…)` allows more
+MEMORY_SHARE = 0.5  # of the machine's memory, for what all graphs compute on its CPU: the rest is for their weights and everybody else
+GRAPH_NODES = 100_000  # ONNX Runtime takes 4 s to load so many, and more than twice that for twice as many; language models have 30,000
 GRAPH_FIELDS = 2_000_000  # of an ONNX file beside its weights, a second of walking; 10,000 nodes have some 300,000
 TENSOR_BYTES = 2 * 2**30  # at a graph's edge, for one row: it is allocated before a value has been seen
 VECTORS_BYTES = 2**30  # of all test vectors unpacked: a few rows of everything that a model computes

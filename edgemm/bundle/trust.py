@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgemm.errors import BundleError, UsageError
+from edgemm.limits import RUN_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,16 +32,20 @@ class Trust:
             bundle came from; its graphs are data, and need no trust.
         id: the only bundle that may be opened, by its id (`edgemm verify` prints it) or the id's first 12 or more hexadecimal digits.
         keys: PEM file or files of Ed25519 public keys: a bundle that none of them has signed (`edgemm sign`) is not opened. None: whoever made it.
+        max_run_s: how long one run of one of its graphs may take, for each row of a batch; ONNX Runtime then stops it. An engine cannot be stopped.
 
     Raises:
-        UsageError: `id` cannot be one, or `keys` is empty.
+        UsageError: `id` cannot be one, `keys` is empty, or `max_run_s` is not above 0.
     """
 
     engines: bool = False
     id: str | None = None
     keys: str | Path | Sequence[str | Path] | None = None
+    max_run_s: float = RUN_S
 
     def __post_init__(self) -> None:
+        if not self.max_run_s > 0:
+            raise UsageError(f"max_run_s must be above 0, got {self.max_run_s:g}")
         if self.keys is not None:
             object.__setattr__(
                 self, "keys", (self.keys,) if isinstance(self.keys, (str, os.PathLike)) else tuple(self.keys)

@@ -26,6 +26,7 @@ from edgemm.modeling.graph_modules import full_precision_of
 from edgemm.tensors import BATCH, TensorSpec
 
 OPSET = 18
+_LARGEST_CONSTANT = 2**26  # numbers; what is larger, a few may have been spread out to, and is computed in each run
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -69,6 +70,7 @@ def onnx_from_torch(
                 verbose=False,
             )
             assert program is not None
+            _fold_constants(program.model)
             model = program.model_proto
     except Exception as error:
         raise ExportError(f"torch could not export graph '{path.parent.name}': {_first_lines(error)}") from error
@@ -91,6 +93,15 @@ def with_folded_batch_norms(module: nn.Module) -> nn.Module:
                 parent._modules[name] = fuse_conv_bn_eval(first, second)
                 parent._modules[following] = nn.Identity()
     return module
+
+
+def _fold_constants(model: Any) -> None:
+    """Compute once what depends on no input, such as a transposed weight: whoever opens the bundle does not."""
+    from onnxscript import optimizer
+
+    # torch has done it for what is small
+    optimizer.fold_constants(model, input_size_limit=2**62, output_size_limit=_LARGEST_CONSTANT)
+    optimizer.remove_unused_nodes(model)
 
 
 def _takes_varargs(module: nn.Module) -> bool:

@@ -125,6 +125,13 @@ class ModelGraph:
         """The nodes that read an input of the model."""
         return tuple(node for node in self.nodes if f"{INPUT}.{input_name}" in node.sources)
 
+    def upstream(self) -> dict[str, frozenset[str]]:
+        """Node -> the sources (`input.audio`, `audio`) whose news can reach it, directly or through others."""
+        found: dict[str, frozenset[str]] = {}
+        for node in self.nodes:
+            found[node.name] = frozenset(node.sources).union(*(found.get(source, ()) for source in node.sources))
+        return found
+
     def tensor_index(self, edge: Edge) -> int:
         """Which of its source's tensors an edge carries: of a node's outputs, or of an input's tensors."""
         if not edge.from_input:

@@ -179,7 +179,8 @@ def load_runners(
 
 def _runner(bundle: Bundle, variant: Variant, graph: str, content: bytes, threads: int, provider: str) -> Runner:
     if variant.backend == ONNX_RUNTIME:
-        return OnnxRuntimeRunner(content, graph, threads=threads, provider=provider)
+        limit_s = bundle.trust.max_run_s
+        return OnnxRuntimeRunner(content, graph, threads=threads, provider=provider, max_run_s=limit_s)
     found = _runner_of(variant, _ending(variant.files[graph]))
     if found is None:
         raise MissingDependencyError(_nothing_runs(variant))

@@ -5,16 +5,21 @@ Outputs of a GPU's provider stay in its memory while the next graph is on the sa
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-from edgemm.errors import BundleError, MissingDependencyError, UnknownNameError
+from edgemm.errors import BundleError, MissingDependencyError, OverdueError, UnknownNameError
+from edgemm.limits import MEMORY_SHARE, RUN_S
 from edgemm.runners.providers import BROUGHT_BY, CPU, ON_GPU, PROVIDERS
 from edgemm.runners.self_contained import check_self_contained
 from edgemm.runners.values import HOST, Bound, HostValue, PlainBound, Value
+from edgemm.runners.watchdog import Watched
 from edgemm.tensors import BATCH, TensorSpec
 
 _DTYPES = {
@@ -26,6 +31,10 @@ _DTYPES = {
     "tensor(float16)": "float16",
     "tensor(float)": "float32",
 }
+
+
+# Computes what is constant when a session is made, in memory that no ceiling bounds. Export has done it already.
+_NOT_BOUNDED = ["ConstantFolding"]
 
 
 class OnnxRuntimeRunner:
@@ -40,6 +49,7 @@ class OnnxRuntimeRunner:
         threads: intra-op threads.
         optimise: False runs the graph as written, as a Q/DQ graph meant for a GPU must be judged.
         provider: `cpu`, `cuda`, `tensorrt` or `openvino`; what it cannot run falls to the CPU, operator by operator.
+        max_run_s: how long one run may take, for each row of its batch.
 
     Raises:
         BundleError: the graph cannot be loaded, or would read another file.
@@ -48,20 +58,26 @@ class OnnxRuntimeRunner:
     """
 
     def __init__(
-        self, model: bytes, name: str, *, threads: int = 1, optimise: bool = True, provider: str = CPU
+        self,
+        model: bytes,
+        name: str,
+        *,
+        threads: int = 1,
+        optimise: bool = True,
+        provider: str = CPU,
+        max_run_s: float = RUN_S,
     ) -> None:
         check_provider(provider)
         check_self_contained(model, name)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if not optimise:
-            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self.name, self.max_run_s = name, max_run_s
         asked = {CPU: (CPU,), "tensorrt": ("tensorrt", "cuda", CPU)}.get(provider, (provider, CPU))
         try:
-            self.session = ort.InferenceSession(model, options, providers=[PROVIDERS[name] for name in asked])
+            self.session = ort.InferenceSession(
+                model,
+                _session_options(threads, optimise),
+                providers=[PROVIDERS[name] for name in asked],
+                disabled_optimizers=_NOT_BOUNDED,
+            )
         except Exception as error:  # onnxruntime raises many classes, none of them public
             raise BundleError(f"ONNX Runtime {ort.__version__} cannot load graph '{name}': {error}") from error
         if PROVIDERS[provider] not in self.session.get_providers():  # it only warns, and takes the CPU
@@ -72,10 +88,28 @@ class OnnxRuntimeRunner:
         self.memory = "cuda:0" if provider in ON_GPU else HOST
         self.inputs: Sequence[TensorSpec] = tuple(_spec(value) for value in self.session.get_inputs())
         self.outputs: Sequence[TensorSpec] = tuple(_spec(value) for value in self.session.get_outputs())
+        self._idle: list[Watched] = []  # of runs from several threads each has its own
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Outputs in declared order; the arrays belong to the caller."""
-        outputs: list[np.ndarray] = self.session.run(None, feeds)
+        """Outputs in declared order; the arrays belong to the caller.
+
+        Raises:
+            OverdueError: it took too long, and was stopped.
+        """
+        try:
+            watched = self._idle.pop()
+        except IndexError:
+            watched = Watched(self.max_run_s)
+        watched.max_s = self.max_run_s * max((len(array) for array in feeds.values() if array.ndim), default=1)
+        watched.begun += 1
+        try:
+            outputs: list[np.ndarray] = self.session.run(None, feeds, watched.options)
+        except Exception as error:
+            _raise_overdue(watched, self.name, error)
+            raise
+        finally:
+            watched.ended = watched.begun
+            self._idle.append(watched)
         return outputs
 
     def bind(self, batch: int = 1) -> Bound:
@@ -95,6 +129,8 @@ class SessionBinding:
 
     def __init__(self, runner: OnnxRuntimeRunner, batch: int) -> None:
         self._session = runner.session
+        self._name = runner.name
+        self._watched = Watched(runner.max_run_s * batch)
         self._memory = runner.memory
         self._on_host = runner.memory == HOST
         self._binding = runner.session.io_binding()
@@ -144,7 +180,15 @@ class SessionBinding:
             self._written = outputs
             for (name, _, _), value in zip(self._outputs, outputs, strict=True):
                 self._binding.bind_ortvalue_output(name, value.handle)
-        self._session.run_with_iobinding(self._binding)
+        watched = self._watched
+        watched.begun += 1
+        try:
+            self._session.run_with_iobinding(self._binding, watched.options)
+        except Exception as error:
+            _raise_overdue(watched, self._name, error)
+            raise
+        finally:
+            watched.ended = watched.begun
         if not self._on_host:
             self._binding.synchronize_outputs()
             for name in self._from_host:
@@ -154,6 +198,10 @@ class SessionBinding:
 
     def wait(self) -> None:
         """Nothing to wait for: a run returns when it is done."""
+
+    def interrupt(self) -> None:
+        """Let what runs fail, and whatever would run from now on."""
+        self._watched.interrupt()
 
 
 class _DeviceValue:
@@ -195,6 +243,39 @@ class _DeviceValue:
         self._array.fill(0)
         self.handle.update_inplace(self._array)
         self.stale = False
+
+
+def _raise_overdue(watched: Watched, name: str, error: Exception) -> None:
+    """Raise if that is why a run has failed."""
+    if watched.overdue == watched.begun:
+        raise OverdueError(
+            f"graph '{name}' was stopped after {watched.max_s:g} s: it may have a loop that never ends. "
+            "If it needs longer, allow it: edgemm.Trust(max_run_s=…), --max-run-s"
+        ) from error
+
+
+def _session_options(threads: int, optimise: bool) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what it would print, with whatever the graph says in it, is raised anyway
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    _bound_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # weights are as large as their file, and are given back when the session closes, which the arena's memory is not
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    return options
+
+
+@cache
+def _bound_memory() -> None:
+    """One arena for what all sessions compute, with a ceiling: a small graph can ask for any amount of memory."""
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ceiling = int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE)
+    with suppress(Exception):  # there is one already: the program has chosen its own
+        ort.create_and_register_allocator(memory, ort.OrtArenaCfg(ceiling, -1, -1, -1))
 
 
 def check_provider(provider: str) -> None:

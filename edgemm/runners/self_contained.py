@@ -1,8 +1,11 @@
-"""Refuses an ONNX graph that would make whoever loads it read another file, before it is loaded.
+"""Refuses an ONNX graph that is not what its file holds: that would read another file, or grow beyond its size, before it is loaded.
 
 A tensor may say that its data is in a file beside the graph. A graph that is loaded from memory has no place beside it, so ONNX Runtime looks below
 the working directory, older ones anywhere, and what it finds comes out in the answers. A node may name a file, too: an engine, which a GPU's
 provider would load as native code. Both are refused, wherever the format lets a tensor or a node stand.
+
+A loader writes functions out where they are called, so twenty that call one another twice each become a million nodes, and it fills up sparse tensors
+with zeros; what joins strings takes memory that has no ceiling. These are refused too: no exporter of ours makes them.
 
 The protobuf messages are walked and what they hold is skipped, so that no weights are copied, the time grows with the number of nodes, and no package is
 needed. What is no sound message is refused as well: a laxer parser could see something else in it. It knows nothing of sessions.
@@ -15,12 +18,12 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from edgemm.errors import BundleError
-from edgemm.limits import GRAPH_FIELDS
+from edgemm.limits import GRAPH_FIELDS, GRAPH_NODES
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types; groups (3 and 4) are in no ONNX file
 _LONGEST_TAG, _LARGEST_TAG, _LONGEST_NUMBER = 5, 2**32 - 1, 10
 _ORT_FORMAT = b"ORTM"  # from byte 4 on in ONNX Runtime's own format, for which it looks before it reads protobuf
-_ENGINE_CONTEXT = b"EPContext"
+_ENGINE_CONTEXT, _JOINED_STRINGS = b"EPContext", b"StringConcat"
 
 # message -> {field: the message inside}: every way from a model to a tensor or a node
 MESSAGES = {
@@ -46,9 +49,10 @@ _OPERATOR: _Table = {}
 _TABLES: dict[str, _Table] = {message: {} for message in MESSAGES}
 for _message, _inside in MESSAGES.items():
     _TABLES[_message].update({field << 3 | _BYTES: _TABLES[name] for field, name in _inside.items()})
-_MODEL, _TENSOR = _TABLES["ModelProto"], _TABLES["TensorProto"]
+_MODEL, _TENSOR, _NODE = _TABLES["ModelProto"], _TABLES["TensorProto"], _TABLES["NodeProto"]
+_FUNCTION, _SPARSE = _TABLES["FunctionProto"], _TABLES["SparseTensorProto"]
 _TENSOR[13 << 3 | _BYTES] = _REFUSED  # external_data
-_TABLES["NodeProto"][4 << 3 | _BYTES] = _OPERATOR  # op_type
+_NODE[4 << 3 | _BYTES] = _OPERATOR  # op_type
 _DATA_LOCATION = 14 << 3 | _VARINT
 
 
@@ -60,7 +64,8 @@ def check_self_contained(model: bytes, name: str) -> None:
         name: the graph's, for messages.
 
     Raises:
-        BundleError: something in it is in another file, it is no ONNX file, or it has more fields than a graph may have.
+        BundleError: something in it is in another file, it is no ONNX file, it has more nodes or fields than a graph may have, or it would grow
+            when it is loaded.
     """
     if model[4:8] == _ORT_FORMAT:
         raise BundleError(f"graph '{name}' is in ONNX Runtime's own format; expected an ONNX file")
@@ -71,10 +76,14 @@ def check_self_contained(model: bytes, name: str) -> None:
 
 
 def _walk(model: bytes, name: str) -> None:
-    left = GRAPH_FIELDS
+    left, nodes, growing = GRAPH_FIELDS, 0, ""
     waiting = [(0, len(model), _MODEL)]
     while waiting:
         at, end, inside = waiting.pop()
+        if inside is _NODE:
+            nodes += 1
+        elif inside is _FUNCTION or inside is _SPARSE:
+            growing = "functions of its own" if inside is _FUNCTION else "a sparse tensor"
         while at < end:
             left -= 1
             if left < 0:
@@ -105,9 +114,18 @@ def _walk(model: bytes, name: str) -> None:
                     waiting.append((at, at + size, known))
                 elif model[at : at + size] == _ENGINE_CONTEXT:
                     _engine(name)
+                elif model[at : at + size] == _JOINED_STRINGS:
+                    growing = "strings that it joins"
             at += size
         if at > end:
             _unreadable(name)
+    if nodes > GRAPH_NODES:
+        raise BundleError(f"graph '{name}' has {nodes} nodes; at most {GRAPH_NODES} are loaded")
+    if growing:
+        raise BundleError(
+            f"graph '{name}' has {growing}, which take memory beyond the file's size when it is loaded or run: refused. Write them out, or make them "
+            "dense, when it is exported (onnx.inliner.inline_local_functions does it for functions)"
+        )
 
 
 def _behind(model: bytes, tag: int, at: int, name: str) -> int:

@@ -84,7 +84,8 @@ class Bound(Protocol):
     """One graph, bound to what one stream's node reads (IO binding): run again and again without copying what lies in its memory.
 
     A run on a device may return before it is done: whatever reads its outputs, on the device or through `array`, waits for it. Not thread-safe;
-    several of one runner may be used on several threads.
+    several of one runner may be used on several threads. One that can be stopped from another thread has a method `interrupt()` too: what runs fails
+    soon, and so does whatever would run later; a stream that closes calls it.
 
     Attributes:
         copied_bytes: what had to be copied between memories so far, `{"up": …, "down": …}` seen from the device.

@@ -74,6 +74,12 @@ class Binding:
         self._bound.run(outputs)
         return outputs
 
+    def interrupt(self) -> None:
+        """Let what runs fail soon, and whatever would run from now on, where its runner can do that. From any thread."""
+        interrupt = getattr(self._bound, "interrupt", None)
+        if interrupt is not None:
+            interrupt()
+
     def wait(self) -> None:
         """Block until what was run is done, on whatever device: for who measures it."""
         self._bound.wait()

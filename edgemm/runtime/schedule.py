@@ -11,7 +11,7 @@ in ns on any monotonic clock. What a node does is its step's; who is present is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
@@ -61,29 +61,28 @@ class Live:
         self.steps: dict[str, Once] = {}
         self._make_steps(graph, runners)
         steps = tuple(self.steps.values())
-        depends = _dependencies(self.inputs, steps)
-        self._depends = depends
-        untimed = tuple(step for step in steps if not step.period_ns)
-        self._plans = {name: tuple(step for step in untimed if name in depends[step]) for name in self.inputs}
-        self._untimed = untimed
-        self._after = {step: tuple(s for s in untimed if step in depends[s]) for step in steps if step.loops}
+        upstream = self._upstream = graph.upstream()
+        untimed = self._untimed = tuple(step for step in steps if not step.period_ns)
         self._ticking = tuple(step for step in steps if step.period_ns)
-        self._with_ticks = tuple(
-            s for s in steps if s.period_ns or any(ticker in depends[s] for ticker in self._ticking)
-        )
+
+        def after(source: str) -> tuple[Once, ...]:
+            return tuple(step for step in untimed if source in upstream[step.node.name])
+
+        self._plans = {name: after(f"{INPUT}.{name}") for name in self.inputs}
+        self._after = {step: after(step.node.name) for step in steps if step.loops}
+        ticking = {step.node.name for step in self._ticking}
+        self._with_ticks = tuple(s for s in steps if s.period_ns or ticking & upstream[s.node.name])
         # inputs that need nothing but to be taken
         self._direct = {} if self._ticking else {name: cell for name, cell in self.inputs.items() if cell.direct}
         self._loops = tuple(step for step in steps if isinstance(step, Loop))
         self._failing: list[Once] = []
         self._answers = self._answers_of(graph)
         # an output may still grow while any loop that it is made of runs, however far behind
-        self._growing = [
-            (name, tuple(loop for loop in self._loops if any(loop is s or loop in depends[s] for _, s, _ in reads)))
-            for name, reads in self._answers
-        ]
+        self._growing = [(name, self._loops_behind([step for _, step, _ in reads])) for name, reads in self._answers]
         self._kinds: dict[str, OutputKind] = {name: output.kind for name, output in graph.outputs.items()}
         self._rows = [self._row_cell(name) for name in self.inputs]
         self._sequence = 0
+        self._halted = False
 
     @property
     def late(self) -> dict[str, int]:
@@ -177,7 +176,10 @@ class Live:
         return left_out
 
     def halt(self) -> None:
-        """Run no node any more, whatever is pushed or due. From any thread, also in the middle of a long push, which then ends soon."""
+        """Run no node any more, whatever is pushed or due. From any thread, also in the middle of a long push or run, which then ends soon."""
+        self._halted = True
+        for step in self.steps.values():
+            step.binding.interrupt()
         self._plans = dict.fromkeys(self._plans, ())
         self._untimed = self._ticking = self._loops = ()
 
@@ -233,7 +235,8 @@ class Live:
         if name is not None and name not in self.inputs:
             raise UnknownNameError("input", name, self.inputs)
         names = list(self.inputs) if name is None else [name]
-        steps = [step for step in self.steps.values() if self._depends[step].intersection(names)]
+        sources = {f"{INPUT}.{each}" for each in names}
+        steps = [step for step in self.steps.values() if sources & self._upstream[step.node.name]]
         cleared: set[Cell] = {*(self.inputs[each] for each in names), *(step.cell for step in steps)}
         cleared |= {window for window in self._windows if window.source in cleared}
         for cell in cleared:
@@ -316,6 +319,10 @@ class Live:
             answers.append((name, tuple(reads)))
         return answers
 
+    def _loops_behind(self, steps: Sequence[Once]) -> tuple[Loop, ...]:
+        sources = {step.node.name for step in steps}.union(*(self._upstream[step.node.name] for step in steps))
+        return tuple(loop for loop in self._loops if loop.node.name in sources)
+
     def _tick_before(self, captured_ns: int) -> Iterator[Result]:
         """In pushed mode time moves with what is pushed: of each node the newest deadline up to it is answered first, in order of time."""
         for step in self._ticking:
@@ -354,6 +361,8 @@ class Live:
         return self.answer(now_ns, started_ns) if answered else None
 
     def _quarantine(self, step: Once, now_ns: int, error: Exception) -> None:
+        if self._halted:  # it was interrupted: nobody's failure
+            return
         step.fail(now_ns, error)
         if step not in self._failing:
             self._failing.append(step)
@@ -382,19 +391,3 @@ class Live:
         cell = source if encoder is None else encoder.cell
         cell.tells_of = source
         return cell
-
-
-def _dependencies(inputs: Mapping[str, InputCell], steps: tuple[Once, ...]) -> dict[Once, set[Any]]:
-    """Step -> the inputs (by name) and steps whose news can reach it."""
-    by_source: dict[str, Any] = {step.node.name: step for step in steps}
-    found: dict[Once, set[Any]] = {}
-    for step in steps:
-        reached: set[Any] = set()
-        for source in step.node.sources:
-            name = source.removeprefix(f"{INPUT}.")
-            if source in by_source:
-                reached |= {by_source[source], *found[by_source[source]]}
-            else:
-                reached.add(name)
-        found[step] = reached
-    return found

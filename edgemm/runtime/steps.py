@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgemm.errors import NOT_FINITE, NotFiniteError
+from edgemm.errors import NOT_FINITE, NotFiniteError, OverdueError
 from edgemm.inputs.kind import Feed
 from edgemm.model.edge import Window
 from edgemm.model.graph import ModelGraph, Node
@@ -19,6 +19,7 @@ from edgemm.runtime.cells import NEVER, Cell, InputCell, WindowCell
 from edgemm.runtime.feeds import all_usable, recognised, write_members
 
 FIRST_RETRY_NS, LAST_RETRY_NS = 100_000_000, 10_000_000_000
+OVERDUE_RETRY_NS = 600_000_000_000
 
 
 class Once:
@@ -175,7 +176,10 @@ class Once:
         """Quarantine: absent with the reason, and tried again only after a while, which doubles with each failure in a row."""
         self.failures += 1
         self.error = f"{type(error).__name__}: {error}"
-        self.retry_ns = now_ns + min(LAST_RETRY_NS, FIRST_RETRY_NS << min(self.failures - 1, 16))
+        wait_ns = min(LAST_RETRY_NS, FIRST_RETRY_NS << min(self.failures - 1, 16))
+        if isinstance(error, OverdueError):  # each attempt holds up the others for as long as a run may take
+            wait_ns = OVERDUE_RETRY_NS
+        self.retry_ns = now_ns + wait_ns
         self.skipped = True
         self.cell.withdraw(f"failed: {self.error}", news=True)
         if isinstance(error, NotFiniteError):

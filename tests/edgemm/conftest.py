@@ -169,6 +169,18 @@ def one_node(tmp_path):
     return write_bundle(tmp_path / "one.edgemm", model, {"net": content})
 
 
+@pytest.fixture
+def one_node_of(tmp_path):
+    """Makes a bundle of one node from its graph, which reads x (B, 1) and gives y (B, 1), answered as it is."""
+
+    def make(content: bytes) -> Path:
+        node = Node("net", "net", edges({"x": "input.x"}), ("y",))
+        model = ModelGraph("one", {"x": Tensor((1,))}, (node,), {"answer": Output.of("net.y", Array())})
+        return write_bundle(tmp_path / "one.edgemm", model, {"net": content})
+
+    return make
+
+
 def counter_onnx(last):
     """said (B, 1) = 100 x + count, count (B, 1) = n + 1, stop (B, 1) = count >= last: fed back, it counts."""
     return onnx_bytes(

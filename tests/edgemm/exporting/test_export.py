@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -24,6 +25,7 @@ from edgemm.host.plugin_host import PluginHost
 from edgemm.modeling import checkpoint
 from edgemm.modeling.compose import compose
 from edgemm.modeling.spec import spec_from_text
+from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 from edgemm.tensors import BATCH, TensorSpec
 from edgemm.training.evaluate import infer_from_bundle, infer_from_model
 
@@ -202,6 +204,24 @@ def test_a_batch_baked_into_the_graph_is_refused(tmp_path):
         onnx_from_torch(
             Shape(), [torch.rand(2, 4)], [spec], [TensorSpec("y", "float32", (BATCH, 4))], tmp_path / "m.onnx"
         )
+
+
+def test_what_depends_on_no_input_is_computed_once_and_for_all(tmp_path):
+    class Transposed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.rand(64, 256))  # more than torch's exporter takes for a small constant
+
+        def forward(self, x):
+            return x @ (self.weight.T * 2) + torch.sin(self.weight).mean()
+
+    net, x = Transposed(), torch.rand(2, 256)
+    specs = [TensorSpec("x", "float32", (BATCH, 256))], [TensorSpec("y", "float32", (BATCH, 64))]
+    onnx_from_torch(net, [x], *specs, tmp_path / "m.onnx")
+    nodes = onnx.load(tmp_path / "m.onnx").graph.node
+    assert [node.op_type for node in nodes] == ["MatMul", "Add"]
+    runner = OnnxRuntimeRunner((tmp_path / "m.onnx").read_bytes(), "net")
+    np.testing.assert_allclose(runner.run({"x": x.numpy()})[0], net(x).detach(), atol=1e-4)
 
 
 def test_a_network_that_is_not_a_function_fails_parity(tmp_path):

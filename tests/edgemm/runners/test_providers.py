@@ -55,10 +55,10 @@ def build(monkeypatch):
     names = list(PROVIDERS.values())
 
     class Session(ort.InferenceSession):
-        def __init__(self, model, options, providers):
+        def __init__(self, model, options, providers, **more):
             here.sessions.append([name for name, full in PROVIDERS.items() for asked in providers if asked == full])
             self.order = list(providers)
-            super().__init__(model, options, providers=["CPUExecutionProvider"])
+            super().__init__(model, options, providers=["CPUExecutionProvider"], **more)
 
         def get_providers(self):
             return [name for name in self.order if name not in here.broken]

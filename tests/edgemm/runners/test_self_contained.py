@@ -322,3 +322,37 @@ def test_nesting_has_no_end_that_breaks_the_walk():
             content = bytes([tag, *length, size]) + content
     size = len(content)
     check_self_contained(b"\x3a" + bytes([size & 127 | 128, size >> 7 & 127 | 128, size >> 14]) + content, "net")
+
+
+def with_function():
+    model = in_function()
+    del model.functions[0].node[0].attribute[:]
+    model.functions[0].node[0].attribute.append(helper.make_attribute("value", tensor()))
+    return model
+
+
+def joining_strings():
+    return model_of([helper.make_node("StringConcat", ["a", "a"], ["b"]), add()], [tensor()])
+
+
+def dense_in_a_file():
+    values, indices = tensor(), numpy_helper.from_array(np.arange(3, dtype=np.int64), "i")
+    return model_of([add()], sparse=[helper.make_sparse_tensor(values, indices, [3])])
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [(with_function, "functions of its own"), (joining_strings, "strings that it joins"), (dense_in_a_file, "a sparse tensor")],
+)  # fmt: skip
+def test_what_would_grow_beyond_its_file_is_refused(make, what):
+    with pytest.raises(BundleError, match=f"graph 'net' has {what}, which take memory beyond the file's size"):
+        check_self_contained(make().SerializeToString(), "net")
+
+
+def test_a_graph_with_too_many_nodes_is_refused(monkeypatch):
+    content = model_of([add(), add("y", "w", "z")], [tensor()]).SerializeToString()
+    monkeypatch.setattr(self_contained, "GRAPH_NODES", 2)
+    check_self_contained(content, "net")
+    monkeypatch.setattr(self_contained, "GRAPH_NODES", 1)
+    with pytest.raises(BundleError, match="has 2 nodes; at most 1 are loaded"):
+        check_self_contained(content, "net")
