@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from edgemm.assets import Asset
 
 
-@dataclass(frozen=True)
-class FileRecord:
+class FileRecord(NamedTuple):
     """Size and SHA-256 (hexadecimal) of one file."""
 
     bytes: int
     sha256: str
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise unless a file can be so."""
         if self.bytes < 0:
             raise BundleError(f"a file cannot have {self.bytes} bytes")
 
@@ -117,6 +117,8 @@ class Manifest:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for record in self.files.values():
+            record.check()
         for key, variant in self.variants.items():
             if len(variant.runner) not in (0, 2):
                 raise BundleError(
@@ -207,6 +209,7 @@ class _Carried:
                 raise BundleError(f"{self._where}: a declaration names '{name:.200}', which is not among its files")
             place = f"{self._where}.files.{name}"
             record = record_from_json(FileRecord, self._listed[name], place, ignore_unknown=self._lenient)
+            record.check()
             together = record.bytes + sum(map(len, self._found.values()))
             if record.bytes > LIMIT_BYTES or together > TOTAL_LIMIT_BYTES:
                 raise BundleError(
