@@ -6,11 +6,15 @@ strace writes a file for each thread, so that no line is torn in two.
 
 from __future__ import annotations
 
+import contextlib
+import http.server
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,6 +188,52 @@ def test_a_profile_writes_nothing_and_looks_up_no_name(three_inputs, tmp_path):
     profile = trace(tmp_path / "traced", "-m", "edgemm", "profile", three_inputs(), "--runs", 5)
     check(profile)
     assert list((tmp_path / "traced" / "cwd").iterdir()) == []
+
+
+class Camera(http.server.BaseHTTPRequestHandler):
+    """One picture after another, as many as are taken."""
+
+    picture: bytes
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            while True:
+                self.wfile.write(
+                    b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(self.picture)
+                )
+                self.wfile.write(self.picture + b"\r\n")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def camera() -> Iterator[int]:
+    """The port of a camera on this machine."""
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(content, "JPEG")
+    Camera.picture = content.getvalue()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.media
+def test_a_camera_that_is_asked_for_is_the_only_one_that_is_spoken_to(three_inputs, camera, tmp_path):
+    uri = f"image=http://127.0.0.1:{camera}/"
+    run = trace(tmp_path / "traced", "-m", "edgemm", "run", three_inputs(), "-i", uri, "--seconds", 1, "--json")
+    connected = [line for line in run.asked if line.startswith("connect(")]
+    assert connected
+    assert [line for line in connected if f'htons({camera}), sin_addr=inet_addr("127.0.0.1")' not in line] == []
+    assert [line for line in run.asked if "AF_INET" not in line] == [], "a number is no name"
+    assert run.written_elsewhere() == []
+    assert run.left() == []
 
 
 def test_opening_a_bundle_writes_nothing_and_looks_up_no_name(three_inputs, tmp_path):
