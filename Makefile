@@ -14,10 +14,10 @@ DECLARED := .venv/pyvenv.cfg pyproject.toml $(DESK)/pyproject.toml constraints.t
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test quick mutants check fix bench data clean
+.PHONY: help venv demo test quick oldest aarch64 mutants check fix bench data clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 venv: .venv/.test  ## make .venv with everything that development needs
 
@@ -34,6 +34,12 @@ quick: .venv/.test  ## run the tests that export, compile and package nothing: u
 
 mutants: .venv/.mutants  ## break the code place by place, see which tests notice (ARGS=streaming: one room; docs/testing.md)
 	$(BIN)/python tests/mutation/mutate.py $(ARGS)
+
+oldest: .venv-oldest/.done  ## run the tests on the oldest versions that pyproject.toml admits (docs/testing.md)
+	.venv-oldest/bin/python -m pytest -m "not (export or engines or packaging or slow)" $(ARGS)
+
+aarch64: .venv/.test  ## install the wheel for aarch64, run it under emulation, compare its answers with this machine's
+	$(BIN)/python tests/packaging/aarch64.py
 
 check: .venv/.test  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -53,7 +59,7 @@ data: .venv/.test  ## prepare the reference model's training data
 	$(BIN)/python -m edgemm_digit_desk.prepare $(ARGS)
 
 clean:  ## remove what was built, and caches; .venv stays
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .mutants
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .mutants .venv-oldest .aarch64
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call install,extras,extras of the reference model): TensorRT-RTX's wheels exist for few platforms, so what cannot have them goes
@@ -70,6 +76,14 @@ endef
 	@echo "making .venv with $$($(PYTHON) -V 2>&1)"
 	@$(PYTHON) -m venv .venv || { \
 	  rm -f $@; echo "the venv module is incomplete; on Debian and Ubuntu: apt-get install python3-venv"; exit 3; }
+
+.venv-oldest/.done: pyproject.toml $(DESK)/pyproject.toml constraints.txt .venv/.test
+	@echo "installing the oldest versions in .venv-oldest (a minute)"
+	@rm -rf .venv-oldest
+	@$(PYTHON) -m venv .venv-oldest
+	@$(BIN)/python tests/packaging/floors.py > .venv-oldest/floors.txt
+	@.venv-oldest/bin/python -m pip install -qq -c .venv-oldest/floors.txt -e '.[dev]' -e '$(DESK)[dev]'
+	@touch $@
 
 .venv/.demo: $(DECLARED)
 	@echo "installing EdgeMM with what the demo needs (PyTorch, ONNX, PyAV; a few minutes the first time)"

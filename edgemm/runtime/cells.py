@@ -322,8 +322,9 @@ class WindowCell(Cell):
 
 def _same(value: Any, other: Any) -> bool:
     """Whether two raw values say the same; what cannot be compared does not."""
-    if isinstance(value, np.ndarray):
-        return isinstance(other, np.ndarray) and value.dtype == other.dtype and np.array_equal(value, other)
+    if isinstance(value, np.ndarray) or isinstance(other, np.ndarray):
+        both = isinstance(value, np.ndarray) and isinstance(other, np.ndarray)
+        return both and value.dtype == other.dtype and np.array_equal(value, other)
     if isinstance(value, (tuple, list)):
         return type(value) is type(other) and len(value) == len(other) and all(map(_same, value, other))
     try:

@@ -37,12 +37,10 @@ class Loop(Once):
         self._finish_first = trigger.on_news == FINISH
         # under another policy not every change starts it again, and a window's mask and ages move with whoever reads it
         self._in_place = not self._finish_first and node.policy == LATEST and not self._windows
-        self._captured_ns = NEVER
-        self.running = False
-        self.steps = 0
-        self.resumed = 0
+        self._captured_ns: int  # of what it reads, since its start
         self._news = self.rules
         self.rules = lambda cells, marks: not (self.running and self._finish_first) and self._news(cells, marks)
+        self.reset()
 
     @property
     def speaks(self) -> bool:

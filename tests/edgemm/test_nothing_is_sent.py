@@ -1,13 +1,13 @@
 """With everything at its defaults nothing is recorded below the user's folders and no name is looked up, by what we depend on either.
 
 ONNX Runtime is switched off before it is imported (`edgemm/__init__.py`); each test is one way to import it, in a fresh process with a fresh home.
+What strace sees of whole commands is in `cli/test_what_commands_touch.py`.
 """
 
 from __future__ import annotations
 
 import ast
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,15 +27,13 @@ USES = {
 }
 
 
-def in_fresh_home(home: Path, code: str, path: Path, *before: str) -> list[str]:
+def in_fresh_home(home: Path, code: str, path: Path) -> list[str]:
     """Run `code`, which may use `edgemm` and `PATH`; the files that it left in its home, which is its folder for temporary files too."""
     home.mkdir(exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if name != SWITCH and not name.startswith("XDG_")}
     environment |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
     script = f"import edgemm\nPATH = {str(path)!r}\n{code}\n"
-    done = subprocess.run(
-        [*before, sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     left = [str(found.relative_to(home)) for found in home.rglob("*") if found.is_file() or found.is_symlink()]
     # the doctor asks for microphones, and the sound server's client keeps a folder
@@ -60,22 +58,6 @@ def test_an_export_leaves_no_file_in_the_user_s_folders(tmp_path):
     left = in_fresh_home(tmp_path / "home", EXPORT, tmp_path / "out.edgemm")
     assert (tmp_path / "out.edgemm" / "manifest.json").is_file()
     assert [name for name in left if "icrosoft" in name or "onnxruntime" in name or ".ses" in name] == []
-
-
-@pytest.mark.skipif(
-    shutil.which("strace") is None, reason="strace shows what a process asks its system for, and is not installed"
-)
-def test_no_name_is_looked_up_and_nothing_is_opened_for_writing(three_inputs, tmp_path):
-    trace = tmp_path / "trace"
-    calls = "--trace=openat,open,creat,socket,connect,mkdir,mkdirat"
-    in_fresh_home(tmp_path / "home", ASK, three_inputs(), "strace", "-f", "-o", str(trace), calls)
-    text = trace.read_text()
-    assert "manifest.json" in text, "it was traced"
-    asked = [line for line in text.splitlines() if " = -1 " not in line]
-    assert [line for line in asked if "resolv.conf" in line or "/etc/hosts" in line or "AF_INET" in line] == []
-    assert [
-        line for line in asked if ("O_WRONLY" in line or "O_RDWR" in line or "mkdir" in line) and "/dev/" not in line
-    ] == []
 
 
 def test_who_wants_it_on_has_it_on():

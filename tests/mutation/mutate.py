@@ -1,6 +1,6 @@
 """Breaks the code one place at a time and runs the room's tests: what survives is a test that is missing.
 
-    python tests/mutation/mutate.py [ROOM ...] [--sample N] [--fresh] [--report] [--no-diffs]
+    python tests/mutation/mutate.py [ROOM ...] [--file NAME ...] [--sample N] [--fresh] [--report] [--no-diffs]
 
 Works on a copy in .mutants/, so that the checkout stays whole. Verdicts are kept per file in cosmic-ray's own databases: an
 interrupted run goes on where it stopped, a file that changed starts over, and when only the tests changed, only survivors are tried
@@ -71,6 +71,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--sample", type=int, metavar="N", help="of each file at most N mutants, by chance, always the same"
     )
+    parser.add_argument("--file", action="append", metavar="NAME", help="only the rooms' files of this name")
     parser.add_argument("--report", action="store_true", help="only tell what is known")
     parser.add_argument("--no-diffs", action="store_true", help="list survivors without their diff")
     args = parser.parse_args(words)
@@ -78,7 +79,7 @@ def main(words: Sequence[str] | None = None) -> int:
     unknown = set(config["operators"]["use"]) - set(operator_names())
     if unknown:
         raise SystemExit(f"rooms.toml: cosmic-ray has no operators {', '.join(sorted(unknown))}")
-    rooms = [_room(name, config["room"]) for name in args.rooms or config["room"]]
+    rooms = [_room(name, config["room"], args.file) for name in args.rooms or config["room"]]
     if not args.report:
         _copy_tree()
         for room in rooms:
@@ -91,11 +92,14 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _room(name: str, known: dict[str, Any]) -> Room:
+def _room(name: str, known: dict[str, Any], only: Sequence[str] | None) -> Room:
     if name not in known:
         raise SystemExit(f"unknown room '{name}'; rooms.toml has {', '.join(known)}")
     paths, tests = _files(name, known[name]["paths"], "*.py"), _files(name, known[name]["tests"], "test_*.py")
-    return Room(name, tuple(paths), tuple(map(str, tests)))
+    chosen = tuple(path for path in paths if only is None or path.name in only)
+    if not chosen:
+        raise SystemExit(f"room '{name}' has no file named so; it has {', '.join(path.name for path in paths)}")
+    return Room(name, chosen, tuple(map(str, tests)))
 
 
 def _files(room: str, written: list[str], pattern: str) -> list[Path]:

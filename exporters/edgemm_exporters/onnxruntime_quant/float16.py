@@ -22,7 +22,7 @@ def float16_from_float32(model: ModelProto, keep_fp32: Collection[str]) -> Model
     _separate_constants(prepared, keep_fp32)
     converted = convert_float_to_float16(prepared, keep_io_types=True, node_block_list=list(keep_fp32))
     _remove_repeated_casts(converted)
-    _remove_round_trips(converted)
+    _remove_round_trips(converted, {node.name for node in prepared.graph.node})
     del converted.graph.value_info[:]  # it still calls the islands FP16
     sorter = OnnxModel(converted)
     sorter.topological_sort()
@@ -67,13 +67,18 @@ def _remove_repeated_casts(model: ModelProto) -> None:
         seen.update(node.output)
 
 
-def _remove_round_trips(model: ModelProto) -> None:
-    """Where FP32 was rounded to FP16 only to become FP32 again, read the original; drop casts that nobody reads then."""
+def _remove_round_trips(model: ModelProto, own: Collection[str]) -> None:
+    """Where FP32 was rounded to FP16 only to become FP32 again, read the original; drop casts that nobody reads then.
+
+    Args:
+        model: as it was converted.
+        own: names of the nodes before. A cast of the user's own may mean to round; how the converter calls its casts changes with its version.
+    """
     producers = {output: node for node in model.graph.node for output in node.output}
     originals: dict[str, str] = {}
     for node in model.graph.node:
         down = producers.get(node.input[0]) if _casts_to(node, TensorProto.FLOAT) else None
-        if down is not None and _casts_to(down, TensorProto.FLOAT16) and _added_by_converter(down):
+        if down is not None and _casts_to(down, TensorProto.FLOAT16) and down.name not in own:
             originals[node.output[0]] = down.input[0]
     outputs = {value.name for value in model.graph.output}
     for node in model.graph.node:
@@ -83,22 +88,16 @@ def _remove_round_trips(model: ModelProto) -> None:
         for index, name in enumerate(node.input):
             if name in originals:
                 node.input[index] = originals[name]
-    _drop_unread_casts(model, outputs)
+    _drop_unread_casts(model, outputs, own)
 
 
 def _casts_to(node: NodeProto, data_type: int) -> bool:
     return node.op_type == "Cast" and any(a.name == "to" and a.i == data_type for a in node.attribute)
 
 
-def _added_by_converter(node: NodeProto) -> bool:
-    """Whether the converter made this cast (a cast of the user's own may mean to round)."""
-    return node.name.startswith("graph_input_cast") or node.name.endswith("_cast_to_fp16_node")
-
-
-def _drop_unread_casts(model: ModelProto, outputs: Collection[str]) -> None:
+def _drop_unread_casts(model: ModelProto, outputs: Collection[str], own: Collection[str]) -> None:
     read = {name for node in model.graph.node for name in node.input} | set(outputs)
     for node in list(model.graph.node):
-        converter_made = _added_by_converter(node) or node.name.endswith("_cast_to_fp32_node")
-        if node.op_type == "Cast" and converter_made and node.output[0] not in read:
+        if node.op_type == "Cast" and node.name not in own and node.output[0] not in read:
             model.graph.node.remove(node)
             read = {name for other in model.graph.node for name in other.input} | set(outputs)

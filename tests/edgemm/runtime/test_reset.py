@@ -215,6 +215,19 @@ def test_a_loop_that_was_reset_waits_for_news(name):
     assert stream.live.running == ()
 
 
+def test_a_loop_has_done_nothing_before_its_start_and_after_a_reset():
+    loop = (lambda x: (x, False), {"x": "input.a"}, {"trigger": "until(stop)", "outputs": ("y", "stop")})
+    stream = Stream({"loop": loop})
+    step = stream.live.steps["loop"]
+    assert (step.running, step.steps, step.resumed) == (False, 0, 0)
+    stream.push("a", 1, 0)
+    stream.live.resume(0)
+    assert (step.running, step.steps) == (True, 1)
+    assert step.resumed > 0
+    stream.live.reset()
+    assert (step.running, step.steps, step.resumed) == (False, 0, 0)
+
+
 def test_after_a_reset_what_is_missing_is_fed_as_zeros():
     mix = (
         total,
