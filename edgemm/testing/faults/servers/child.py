@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import struct
 import subprocess
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ class Server:
         self.port = 0
         self._command = command
         self._shown = b""
+        self._lock = threading.RLock()  # one thread may show while another one kills and starts
         self.process = self._started()
 
     def __enter__(self: _S) -> _S:
@@ -49,24 +51,27 @@ class Server:
         Raises:
             SourceError: it does not.
         """
-        self.close()
-        self.process = self._started()
-        self.send(self._shown)
+        with self._lock:
+            self.close()
+            self.process = self._started()
+            self.send(self._shown)
 
     def kill(self) -> None:
         """End it as a power cut does: nobody is told."""
-        self.process.kill()
-        self.process.wait(END_S)
+        with self._lock:
+            self.process.kill()
+            self.process.wait(END_S)
 
     def close(self) -> None:
         """End it, whatever it does."""
-        stop(self.process)
+        with self._lock:
+            stop(self.process)
 
     def send(self, content: bytes) -> None:
         """What it shows from now on, and after it was started again; a server that is not there does not mind."""
-        self._shown = content
-        with suppress(OSError):
-            if self.process.stdin is not None:
+        with self._lock, suppress(OSError):
+            self._shown = content
+            if self.process.stdin is not None and not self.process.stdin.closed:
                 self.process.stdin.write(struct.pack(">I", len(content)) + content)
                 self.process.stdin.flush()
 
