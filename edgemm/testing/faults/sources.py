@@ -49,6 +49,18 @@ class Disturbed:
             self.sent[packet.input] += 1
             yield packet
 
+    @property
+    def dropped(self) -> int:
+        """What the source says that it lost itself."""
+        lost: int = getattr(self._source, "dropped", 0)
+        return lost
+
+    @property
+    def absent(self) -> str:
+        """Why the source delivers nothing at the moment, if it says so."""
+        reason: str = getattr(self._source, "absent", "")
+        return reason
+
     def close(self) -> None:
         """Close the source."""
         self._source.close()
