@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 from edgemm.errors import SourceError
@@ -74,6 +74,20 @@ def during(fault: Fault, *, first: int, last: int) -> Fault:
         yield from islice(remaining, first)
         yield from fault(islice(remaining, last - first))
         yield from remaining
+
+    return disturb
+
+
+def rounds(*disturbed: Fault, packets: int) -> Fault:
+    """Faults that come and go: after so many packets all of them begin anew, each counting from 0."""
+
+    def disturb(all_packets: Iterable[Packet]) -> Iterator[Packet]:
+        remaining = iter(all_packets)
+        for first in remaining:
+            these: Iterable[Packet] = chain([first], islice(remaining, packets - 1))
+            for fault in disturbed:
+                these = fault(these)
+            yield from these
 
     return disturb
 

@@ -103,6 +103,18 @@ def test_pictures_that_are_none_are_left_out(mjpeg_camera: MjpegCamera) -> None:
 
 
 @pytest.mark.media
+def test_frames_that_a_newer_one_replaced_are_counted(mjpeg_camera: MjpegCamera) -> None:
+    source = build(mjpeg_camera.url(), IMAGE, OPTIONS)
+    packets = source.packets(never)
+    next(packets)
+    time.sleep(0.3)
+    source.close()
+    (last,) = packets
+    assert last.sequence > 2
+    assert source.dropped == last.sequence - 1
+
+
+@pytest.mark.media
 def test_close_unblocks_a_waiting_reader(mjpeg_camera: MjpegCamera) -> None:
     source = build(mjpeg_camera.url("stall"), IMAGE, OPTIONS | {"read_timeout_s": 20})
     reader = threading.Thread(target=lambda: list(source.packets(never)))
