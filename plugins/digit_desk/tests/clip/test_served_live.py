@@ -18,11 +18,12 @@ from edgemm.testing.faults.servers import MjpegCamera, RtspCamera
 from edgemm_digit_desk.scoring import read_truth, score_stream
 from edgemm_digit_desk.shipped import Shipped
 
-KILLED_AT_S = (3.0, 15.0, 27.0)  # of the film; a question begins every three seconds
+# Of the film, where a question begins every three seconds. Even if starting takes two seconds and coming back five, one is whole before the next.
+# The question of 12 s is not among them: from the file too its answer is wrong for one in twenty places where windows of sound may begin.
+KILLED_AT_S = (1.0, 13.0, 25.0)
 AWAY_S = 1.0
 BACK_S = 5.0  # what is promised, counted from the moment when the server is there again
 QUESTION_MS = 3000
-WAVERS = "what number am I saying"  # from the file too its answer is wrong for one in twenty places where windows of sound may begin
 CAMERAS = {"mjpeg": MjpegCamera, "rtsp": RtspCamera}
 pytestmark = [pytest.mark.media, pytest.mark.slow]
 
@@ -110,10 +111,7 @@ def cameras():
 def answered(results, stream, film, from_s, to_s):
     """The questions that were asked whole between two times of the film, and what was said to them."""
     shift_ms = 1000 * film.started_s - stream.started_ns / 1e6
-    asked = [
-        q for q in film.truth
-        if 1000 * from_s <= q["to_ms"] - QUESTION_MS and q["to_ms"] <= 1000 * to_s and q["text"] != WAVERS
-    ]  # fmt: skip
+    asked = [q for q in film.truth if 1000 * from_s <= q["to_ms"] - QUESTION_MS and q["to_ms"] <= 1000 * to_s]
     truth = [q | {"from_ms": q["from_ms"] + shift_ms, "to_ms": q["to_ms"] + shift_ms} for q in asked]
     return score_stream(results, truth)
 
