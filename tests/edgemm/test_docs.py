@@ -21,6 +21,8 @@ from edgemm.host.options import checked_options, options_from_text
 from edgemm.host.plugin_host import ENTRY_KINDS
 from edgemm.streaming.interfaces import Observer
 from edgemm.streaming.sources import QUEUE_OPTIONS
+from edgemm.testing import faults
+from edgemm.testing.faults import fixtures, servers
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -88,6 +90,11 @@ def test_the_hook_api_is_documented():
 @pytest.mark.parametrize("name", [name for name in testing.__all__ if name.startswith("check_")])
 def test_every_check_is_documented(name):
     assert f"`{name}`" in PLUGINS
+
+
+@pytest.mark.parametrize("module", [faults, servers, fixtures], ids=lambda module: module.__name__.rpartition(".")[2])
+def test_every_fault_server_and_fixture_is_documented(module):
+    assert [name for name in module.__all__ if not re.search(rf"\b{name}\b", PLUGINS) and name != "LOGIN"] == []
 
 
 def test_the_changelog_has_this_version():

@@ -29,6 +29,7 @@ from edgemm.testing.faults.sources import (
     misname,
     reorder,
     repeat,
+    rounds,
     skew,
 )
 
@@ -52,5 +53,6 @@ __all__ = [
     "misname",
     "reorder",
     "repeat",
+    "rounds",
     "skew",
 ]

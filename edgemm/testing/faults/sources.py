@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 from edgemm.errors import SourceError
@@ -49,6 +49,18 @@ class Disturbed:
             self.sent[packet.input] += 1
             yield packet
 
+    @property
+    def dropped(self) -> int:
+        """What the source says that it lost itself."""
+        lost: int = getattr(self._source, "dropped", 0)
+        return lost
+
+    @property
+    def absent(self) -> str:
+        """Why the source delivers nothing at the moment, if it says so."""
+        reason: str = getattr(self._source, "absent", "")
+        return reason
+
     def close(self) -> None:
         """Close the source."""
         self._source.close()
@@ -62,6 +74,20 @@ def during(fault: Fault, *, first: int, last: int) -> Fault:
         yield from islice(remaining, first)
         yield from fault(islice(remaining, last - first))
         yield from remaining
+
+    return disturb
+
+
+def rounds(*disturbed: Fault, packets: int) -> Fault:
+    """Faults that come and go: after so many packets all of them begin anew, each counting from 0."""
+
+    def disturb(all_packets: Iterable[Packet]) -> Iterator[Packet]:
+        remaining = iter(all_packets)
+        for first in remaining:
+            these: Iterable[Packet] = chain([first], islice(remaining, packets - 1))
+            for fault in disturbed:
+                these = fault(these)
+            yield from these
 
     return disturb
 

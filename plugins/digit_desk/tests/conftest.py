@@ -13,11 +13,14 @@ import pytest
 import torch
 
 from edgemm.errors import EdgeMMError
+from edgemm.testing.faults.fixtures import virtual_microphone
 from edgemm_digit_desk.demo import DEVICES, demo
 from edgemm_digit_desk.images.digits import Digits, load_digits
 from edgemm_digit_desk.sound.clips import Clips, join_pieces, save_clips
 from edgemm_digit_desk.sound.synthesizers import HELD_OUT_VARIANTS
 from edgemm_digit_desk.task import DigitDesk
+
+__all__ = ["virtual_microphone"]
 
 torch.set_num_threads(1)
 

@@ -50,6 +50,7 @@ class Camera:
 
     Attributes:
         absent: why it delivers nothing at the moment; "" while it does.
+        dropped: frames that a newer one replaced before the stream asked for them.
     """
 
     live = True
@@ -57,6 +58,7 @@ class Camera:
     def __init__(self, location: Location, input: str, options: Mapping[str, Any]) -> None:
         self.inputs: tuple[str, ...] = (input,)
         self.absent = ""
+        self.dropped = 0
         self._location = location
         self._options = options
         self._newest = _Newest()
@@ -143,7 +145,7 @@ class Camera:
                 continue  # a lost packet; the picture heals at the next key frame
             for frame in frames:
                 self.absent = ""
-                self._newest.put(frame, self._captured_ns(clock, frame, arrival_ns), self._sequence)
+                self.dropped += self._newest.put(frame, self._captured_ns(clock, frame, arrival_ns), self._sequence)
                 self._sequence += 1
         return "the camera ended the stream"
 
@@ -163,10 +165,13 @@ class _Newest:
         self._changed = threading.Condition()
         self._frame: tuple[VideoFrame, int, int] | None = None
 
-    def put(self, frame: VideoFrame, captured_ns: int, sequence: int) -> None:
+    def put(self, frame: VideoFrame, captured_ns: int, sequence: int) -> bool:
+        """Whether it replaced one."""
         with self._changed:
+            replaced = self._frame is not None
             self._frame = (frame, captured_ns, sequence)
             self._changed.notify()
+            return replaced
 
     def take(self, timeout_s: float) -> tuple[VideoFrame, int, int] | None:
         with self._changed:

@@ -82,6 +82,19 @@ def test_a_fault_may_last_for_a_while():
     assert values(faults.during(faults.drop(every=1), first=0, last=9)) == [9]
 
 
+def test_faults_may_come_and_go():
+    gone = faults.rounds(faults.during(faults.drop(every=1), first=1, last=3), packets=4)
+    assert values(gone) == [0, 3, 4, 7, 8]
+    assert values(faults.rounds(faults.drop(every=2), faults.repeat(every=3), packets=5)) == [0, 2, 4, 4, 5, 7, 9, 9]
+
+
+def test_a_disturbed_source_says_what_the_one_behind_it_says():
+    source = Numbers()
+    assert (faults.Disturbed(source).dropped, faults.Disturbed(source).absent) == (0, "")
+    source.dropped, source.absent = 3, "unplugged"
+    assert (faults.Disturbed(source).dropped, faults.Disturbed(source).absent) == (3, "unplugged")
+
+
 def test_a_packet_may_name_another_input():
     disturbed = faults.Disturbed(Numbers(), faults.misname("b", every=2))
     assert [packet.input for packet in disturbed.packets(lambda: False)] == ["a", "b"] * 5

@@ -1,4 +1,3 @@
-import subprocess
 import threading
 import time
 import traceback
@@ -10,6 +9,7 @@ import pytest
 from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet, Source
 from edgemm.streaming.sources import sources_from_inputs
+from edgemm.testing.faults.servers import LOGIN, MjpegCamera, RtspCamera
 from edgemm_plugins.inputs.audio import Audio
 from edgemm_plugins.inputs.image import Image
 from edgemm_plugins.sources import edgemm_sources
@@ -49,8 +49,8 @@ def assert_red_and_live(packets: list[Packet], shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.media
-def test_mjpeg_over_http(mjpeg_camera: str) -> None:
-    source = build(f"http://{mjpeg_camera}/cam", IMAGE, OPTIONS)
+def test_mjpeg_over_http(mjpeg_camera: MjpegCamera) -> None:
+    source = build(mjpeg_camera.url(), IMAGE, OPTIONS)
     assert isinstance(source, Source)
     assert source.live
     packets = first_packets(source, 8)
@@ -59,8 +59,8 @@ def test_mjpeg_over_http(mjpeg_camera: str) -> None:
 
 
 @pytest.mark.media
-def test_a_password_opens_a_locked_camera(mjpeg_camera: str) -> None:
-    packets = first_packets(build(f"http://admin:hunter2@{mjpeg_camera}/locked", IMAGE, OPTIONS), 2)
+def test_a_password_opens_a_locked_camera(mjpeg_camera: MjpegCamera) -> None:
+    packets = first_packets(build(mjpeg_camera.url("locked", LOGIN), IMAGE, OPTIONS), 2)
     assert_red_and_live(packets, (48, 64, 3))
 
 
@@ -70,9 +70,9 @@ def test_a_password_opens_a_locked_camera(mjpeg_camera: str) -> None:
     [("locked", "401"), ("nothing", "404"), ("page", "cannot be opened"), ("short", "the connection was lost|ended")],
 )
 def test_what_goes_wrong_is_said_without_the_password(
-    mjpeg_camera: str, path: str, message: str, capfd: pytest.CaptureFixture[str]
+    mjpeg_camera: MjpegCamera, path: str, message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    source = build(f"http://joe:secret7@{mjpeg_camera}/{path}?token=secret7", IMAGE, OPTIONS)
+    source = build(mjpeg_camera.url(f"{path}?token=secret7", "joe:secret7"), IMAGE, OPTIONS)
     assert "secret7" not in repr(source)
     with pytest.raises(SourceError, match=message) as caught:
         list(source.packets(never))
@@ -82,16 +82,41 @@ def test_what_goes_wrong_is_said_without_the_password(
 
 
 @pytest.mark.media
-def test_a_camera_that_falls_silent_is_an_error(mjpeg_camera: str) -> None:
-    source = build(f"http://{mjpeg_camera}/stall", IMAGE, OPTIONS | {"read_timeout_s": 0.5})
+def test_a_camera_that_falls_silent_is_an_error(mjpeg_camera: MjpegCamera) -> None:
+    source = build(mjpeg_camera.url("stall"), IMAGE, OPTIONS | {"read_timeout_s": 0.5})
     seen = []
     with pytest.raises(SourceError, match="nothing came within the time-out"):
         seen.extend(packet.sequence for packet in source.packets(never))
 
 
 @pytest.mark.media
-def test_close_unblocks_a_waiting_reader(mjpeg_camera: str) -> None:
-    source = build(f"http://{mjpeg_camera}/stall", IMAGE, OPTIONS | {"read_timeout_s": 20})
+def test_a_camera_that_drips_is_as_silent_as_one_that_stalls(mjpeg_camera: MjpegCamera) -> None:
+    source = build(mjpeg_camera.url("drip"), IMAGE, OPTIONS | {"read_timeout_s": 0.5})
+    with pytest.raises(SourceError, match="nothing came within the time-out"):
+        list(source.packets(never))
+
+
+@pytest.mark.media
+def test_pictures_that_are_none_are_left_out(mjpeg_camera: MjpegCamera) -> None:
+    packets = first_packets(build(mjpeg_camera.url("lie"), IMAGE, OPTIONS), 4)
+    assert_red_and_live(packets, (48, 64, 3))
+
+
+@pytest.mark.media
+def test_frames_that_a_newer_one_replaced_are_counted(mjpeg_camera: MjpegCamera) -> None:
+    source = build(mjpeg_camera.url(), IMAGE, OPTIONS)
+    packets = source.packets(never)
+    next(packets)
+    time.sleep(0.3)
+    source.close()
+    (last,) = packets
+    assert last.sequence > 2
+    assert source.dropped == last.sequence - 1
+
+
+@pytest.mark.media
+def test_close_unblocks_a_waiting_reader(mjpeg_camera: MjpegCamera) -> None:
+    source = build(mjpeg_camera.url("stall"), IMAGE, OPTIONS | {"read_timeout_s": 20})
     reader = threading.Thread(target=lambda: list(source.packets(never)))
     reader.start()
     time.sleep(0.5)
@@ -112,28 +137,26 @@ def test_nobody_listens(unused_port: int) -> None:
 
 @pytest.mark.media
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_rtsp(rtsp_camera: tuple[str, subprocess.Popen], transport: str) -> None:
-    url, _ = rtsp_camera
-    packets = first_packets(build(url, IMAGE, OPTIONS | {"transport": transport}), 8)
+def test_rtsp(rtsp_camera: RtspCamera, transport: str) -> None:
+    packets = first_packets(build(rtsp_camera.url(), IMAGE, OPTIONS | {"transport": transport}), 8)
     assert len(packets) == 8
     assert_red_and_live(packets, (120, 160, 3))
 
 
 @pytest.mark.media
-def test_the_transport_can_be_chosen_in_the_uri(rtsp_camera: tuple[str, subprocess.Popen]) -> None:
-    (source,) = sources_from_inputs(IMAGE, dict.fromkeys(IMAGE, f"{rtsp_camera[0]}?edgemm.transport=udp"))
+def test_the_transport_can_be_chosen_in_the_uri(rtsp_camera: RtspCamera) -> None:
+    (source,) = sources_from_inputs(IMAGE, dict.fromkeys(IMAGE, f"{rtsp_camera.url()}?edgemm.transport=udp"))
     packets = first_packets(source, 2)
     assert_red_and_live(packets, (120, 160, 3))
 
 
 @pytest.mark.media
-def test_an_rtsp_camera_that_dies_is_an_error(rtsp_camera: tuple[str, subprocess.Popen]) -> None:
-    url, process = rtsp_camera
-    source = build(url, IMAGE, OPTIONS | {"read_timeout_s": 1})
+def test_an_rtsp_camera_that_dies_is_an_error(rtsp_camera: RtspCamera) -> None:
+    source = build(rtsp_camera.url(), IMAGE, OPTIONS | {"read_timeout_s": 1})
     packets = source.packets(never)
     for _ in range(3):
         next(packets)
-    process.kill()
+    rtsp_camera.kill()
     with pytest.raises(SourceError, match=r"camera 'rtsp://127.0.0.1:\d+/cam': (broke down|the camera ended)"):
         list(packets)
 

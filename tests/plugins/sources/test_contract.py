@@ -1,7 +1,6 @@
 """Every source keeps the contract that plugin authors' sources are checked against."""
 
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgemm.streaming.inbox import Inbox
+from edgemm.testing.faults.servers import MjpegCamera, RtspCamera, VirtualMicrophone
 from edgemm.testing.sources import check_source
 from edgemm_plugins.inputs.audio import Audio
 from edgemm_plugins.inputs.image import Image
@@ -48,18 +48,18 @@ def test_inbox() -> None:
 
 
 @pytest.mark.media
-def test_mjpeg_camera(mjpeg_camera: str) -> None:
-    assert len(check_source(camera.build(f"http://{mjpeg_camera}/cam", IMAGE, OPTIONS["camera"]), IMAGE)) == 20
+def test_mjpeg_camera(mjpeg_camera: MjpegCamera) -> None:
+    assert len(check_source(camera.build(mjpeg_camera.url(), IMAGE, OPTIONS["camera"]), IMAGE)) == 20
 
 
 @pytest.mark.media
-def test_rtsp_camera(rtsp_camera: tuple[str, subprocess.Popen]) -> None:
-    assert len(check_source(camera.build(rtsp_camera[0], IMAGE, OPTIONS["camera"]), IMAGE)) == 20
+def test_rtsp_camera(rtsp_camera: RtspCamera) -> None:
+    assert len(check_source(camera.build(rtsp_camera.url(), IMAGE, OPTIONS["camera"]), IMAGE)) == 20
 
 
 @pytest.mark.media
-def test_microphone(virtual_microphone: Path, feed_fifo: Callable) -> None:
-    feed_fifo(virtual_microphone, np.zeros(16000))
+def test_microphone(virtual_microphone: VirtualMicrophone) -> None:
+    virtual_microphone.play(np.zeros(16000))
     packets = check_source(microphone.build("mic:pulse", AUDIO, OPTIONS["microphone"]), AUDIO)
     assert len(packets) == 20
     assert not any(packet.value.samples.any() for packet in packets)

@@ -1,8 +1,6 @@
 import importlib
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 
 from edgemm.errors import MissingDependencyError, SourceError
 from edgemm.host.interfaces import Packet, Source
+from edgemm.testing.faults.servers import VirtualMicrophone
 from edgemm_plugins.inputs.audio import Audio
 from edgemm_plugins.inputs.image import Image
 from edgemm_plugins.sources import edgemm_sources, microphone
@@ -254,9 +253,9 @@ def test_without_portaudio_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.media
-def test_a_virtual_microphone_is_heard(virtual_microphone: Path, feed_fifo: Callable) -> None:
+def test_a_virtual_microphone_is_heard(virtual_microphone: VirtualMicrophone) -> None:
     tone = 8000 * np.sin(2 * np.pi * 500 * np.arange(16000) / 16000)
-    feed_fifo(virtual_microphone, tone)
+    virtual_microphone.play(tone)
     mic = build("mic:pulse", AUDIO, OPTIONS)
     packets = []
     for packet in mic.packets(lambda: False):

@@ -78,12 +78,10 @@ def in_order(packets: list[Packet]) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.media
-@pytest.mark.parametrize(
-    ("server", "url"), [("mjpeg_server", "http://127.0.0.1:{}/cam"), ("rtsp_server", "rtsp://127.0.0.1:{}/cam")]
-)
-def test_a_network_camera_is_back_soon_after_its_server_three_times(server, url, request, reading) -> None:
-    server = request.getfixturevalue(server)
-    reader = reading(camera.build(url.format(server.port), IMAGE, CAMERA))
+@pytest.mark.parametrize("which", ["mjpeg_camera", "rtsp_camera"])
+def test_a_network_camera_is_back_soon_after_its_server_three_times(which, request, reading) -> None:
+    server = request.getfixturevalue(which)
+    reader = reading(camera.build(server.url(), IMAGE, CAMERA))
     reader.next_packets(3, 10)
     for _ in range(3):
         assert reader.source.absent == ""
@@ -96,11 +94,11 @@ def test_a_network_camera_is_back_soon_after_its_server_three_times(server, url,
 
 
 @pytest.mark.media
-def test_a_camera_may_come_later_where_that_is_asked_for(mjpeg_server, reading) -> None:
-    mjpeg_server.kill()
-    reader = reading(camera.build(f"http://127.0.0.1:{mjpeg_server.port}/cam", IMAGE, CAMERA | {"wait_at_start": True}))
+def test_a_camera_may_come_later_where_that_is_asked_for(mjpeg_camera, reading) -> None:
+    mjpeg_camera.kill()
+    reader = reading(camera.build(mjpeg_camera.url(), IMAGE, CAMERA | {"wait_at_start": True}))
     assert until(lambda: "refused" in reader.source.absent, 5)
-    mjpeg_server.start()
+    mjpeg_camera.start()
     reader.next_packets(3, BACK_S)
 
 
@@ -226,17 +224,16 @@ def test_waiting_grows_to_a_limit_and_begins_anew() -> None:
 
 @pytest.mark.slow
 @pytest.mark.media
-def test_a_microphone_is_back_soon_after_its_server_three_times(virtual_microphone, pulse, feed_fifo, reading) -> None:
+def test_a_microphone_is_back_soon_after_its_server_three_times(virtual_microphone, reading) -> None:
     tone = 8000 * np.sin(2 * np.pi * 500 * np.arange(16000) / 16000)
-    feeder = feed_fifo(virtual_microphone, tone)
+    virtual_microphone.play(tone)
     reader = reading(microphone.build("mic:pulse", AUDIO, OPTIONS["microphone"] | {"read_timeout_s": 1.0}))
     reader.next_packets(10, 10)
     for _ in range(3):
-        pulse.kill()
-        feeder.kill()
+        virtual_microphone.kill()
         assert until(lambda: bool(reader.source.absent), 10)
-        pulse.start()
-        feeder = feed_fifo(virtual_microphone, tone)
+        virtual_microphone.start()
+        virtual_microphone.play(tone)
         packets = reader.next_packets(60, BACK_S + 1.2)  # the sound itself takes 1.2 s
         samples = np.concatenate([packet.value.samples for packet in packets])[-4000:]
         spectrum = np.abs(np.fft.rfft(samples * np.hanning(samples.size)))
