@@ -11,6 +11,9 @@ DIGEST_BYTES = 1024  # a hash and a name
 SIGNATURES_BYTES = 4096  # some thirty
 NUMBER_DIGITS = 20  # of a whole number: all of 64 bits; parsing takes time that grows with their square
 
+# ---- TOML: a model.toml, in a checkpoint too, and a device profile
+TOML_BYTES = 2**20  # a hundred labels have 2 KiB; 100,000 keys of one table take seconds
+
 # ---- a bundle in a zip
 ZIP_DIRECTORY_BYTES = 4 * 2**20  # some 100 bytes a member; 200,000 names take seconds and memory
 ZIP_MEMBERS = 10_000  # a bundle has a few dozen
@@ -18,7 +21,12 @@ ZIP_RATIO = 200  # unpacked to packed, of one member: graphs have 1 to 3, manife
 ZIP_RATIO_FROM_BYTES = 16 * 2**20  # below it a member takes a moment, whatever its ratio
 ZIP_TOTAL_BYTES = 16 * 2**30  # unpacked: more than the memory of the devices that bundles are for
 
+# ---- declarations
+LONGEST_MS = 10.0**12  # of any time: 31 years, which 64 bits hold in ns
+LARGEST_COUNT = 2**31 - 1  # of pixels in a row, samples, Hz: what libraries take for a size
+
 # ---- graphs and arrays
 GRAPH_FIELDS = 2_000_000  # of an ONNX file beside its weights, a second of walking; 10,000 nodes have some 300,000
 TENSOR_BYTES = 2 * 2**30  # at a graph's edge, for one row: it is allocated before a value has been seen
 VECTORS_BYTES = 2**30  # of all test vectors unpacked: a few rows of everything that a model computes
+EMPTY_ROWS = 4096  # of an array whose rows have no bytes: saying so costs nothing, walking them does

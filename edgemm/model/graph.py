@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from edgemm.errors import SpecError, UnknownNameError
 from edgemm.inputs.kind import InputKind
+from edgemm.limits import LONGEST_MS
 from edgemm.model.edge import INPUT, Edge, Window
 from edgemm.model.rules import ARRIVAL, LATEST, Policy, Reference, Trigger, Until
 from edgemm.outputs.kind import OutputKind
@@ -181,6 +182,9 @@ def _check_node(model: ModelGraph, by_name: Mapping[str, Node], node: Node) -> N
             raise SpecError(
                 f"{where}: graph input '{name}' is fed by state, so it cannot read '{node.reads[name]}' too"
             )
+    for key, value in (("stale_after_ms", node.stale_after_ms), ("valid_for_ms", node.valid_for_ms)):
+        if not 0 <= value <= LONGEST_MS:
+            raise SpecError(f"{where}: {key} must be from 0 to {LONGEST_MS:g}, got {value!r}")
     _check_rules(node, where)
 
 
@@ -229,6 +233,10 @@ def _check_outputs(model: ModelGraph) -> None:
                 raise UnknownNameError(f"tensor of output '{name}':", edge.output, by_name[edge.owner].outputs)
             if edge.window is not None:
                 raise SpecError(f"output '{name}' reads '{edge}': an answer is what a node says now, not a window")
-    for name in model.inputs:
+    for name, kind in model.inputs.items():
         if not model.readers(name):
             raise SpecError(f"no node reads input '{name}'")
+        if not 0 <= kind.period_ms <= LONGEST_MS:
+            raise SpecError(
+                f"input '{name}': one value comes every {kind.period_ms:g} ms; at most {LONGEST_MS:g} are waited for"
+            )
