@@ -25,6 +25,9 @@ ZIP_TOTAL_BYTES = 16 * 2**30  # unpacked: more than the memory of the devices th
 LONGEST_MS = 10.0**12  # of any time: 31 years, which 64 bits hold in ns
 LARGEST_COUNT = 2**31 - 1  # of pixels in a row, samples, Hz: what libraries take for a size
 
+# ---- pictures
+PICTURE_PIXELS = 64 * 2**20  # twice those of 8K; a decoder holds several, and resizing takes 12 bytes for each
+
 # ---- graphs and arrays
 GRAPH_FIELDS = 2_000_000  # of an ONNX file beside its weights, a second of walking; 10,000 nodes have some 300,000
 TENSOR_BYTES = 2 * 2**30  # at a graph's edge, for one row: it is allocated before a value has been seen
