@@ -6,13 +6,14 @@ What is larger is refused before it is read, unpacked or walked; the messages na
 from __future__ import annotations
 
 # ---- a bundle's own files
-MANIFEST_BYTES = 16 * 2**20  # a model of 10,000 nodes has some 5 MiB
+MANIFEST_BYTES = 16 * 2**20  # a model of 1,000 nodes has some 0.5 MiB; labels and reports take the rest
 DIGEST_BYTES = 1024  # a hash and a name
 SIGNATURES_BYTES = 4096  # some thirty
 NUMBER_DIGITS = 20  # of a whole number: all of 64 bits; parsing takes time that grows with their square
 
 # ---- TOML: a model.toml, in a checkpoint too, and a device profile
-TOML_BYTES = 2**20  # a hundred labels have 2 KiB; 100,000 keys of one table take seconds
+TOML_BYTES = 2**18  # a thousand labels have 20 KiB; 100,000 keys of one table take seconds
+TOML_DOTS = 200  # of one key; Python's parser takes time that grows with their square
 
 # ---- a bundle in a zip
 ZIP_DIRECTORY_BYTES = 4 * 2**20  # some 100 bytes a member; 200,000 names take seconds and memory
@@ -23,6 +24,9 @@ ZIP_TOTAL_BYTES = 16 * 2**30  # unpacked: more than the memory of the devices th
 
 # ---- declarations
 LONGEST_MS = 10.0**12  # of any time: 31 years, which 64 bits hold in ns
+MODEL_PARTS = (
+    1000  # inputs, nodes, outputs: models have dozens; a stream's start takes time that grows with their square
+)
 LARGEST_COUNT = 2**31 - 1  # of pixels in a row, samples, Hz: what libraries take for a size
 
 # ---- pictures

@@ -7,16 +7,19 @@ Source: https://toml.io/en/v1.0.0
 
 from __future__ import annotations
 
+import re
 import sys
 from math import isfinite
 from typing import Any
 
-from edgemm.limits import TOML_BYTES
+from edgemm.limits import TOML_BYTES, TOML_DOTS
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:  # pragma: no cover
     import tomli as tomllib
+
+_WITHIN_A_KEY = re.compile(r"[\w\s\"'-]+")
 
 
 def table_from_toml(content: str | bytes) -> dict[str, Any]:
@@ -28,6 +31,8 @@ def table_from_toml(content: str | bytes) -> dict[str, Any]:
     if len(content) > TOML_BYTES:
         raise ValueError(f"it has {len(content)} bytes, at most {TOML_BYTES} are read")
     text = content.decode("utf-8") if isinstance(content, bytes) else content
+    if "." * TOML_DOTS in _WITHIN_A_KEY.sub("", text):
+        raise ValueError(f"a key has more than {TOML_DOTS} parts")
     try:
         table = tomllib.loads(text, parse_float=_float)
     except RecursionError:

@@ -19,6 +19,8 @@ NOT_PLAIN = [
     ("a = 1e999", "1e999 is no number here"),
     ("a = -inf", "-inf is no number here"),
     ("a = nan", "nan is no number here"),
+    (".".join("a" * 202) + " = 1", "a key has more than 200 parts"),
+    ("a = {'b' . " + '"c".' * 200 + "d = 1}", "a key has more than 200 parts"),
     ("#" + "x" * TOML_BYTES, f"it has {TOML_BYTES + 1} bytes, at most {TOML_BYTES} are read"),
 ]
 
@@ -46,3 +48,8 @@ def test_a_specification_and_a_device_profile_say_where_it_was(text, message):
         spec_from_text(text)
     with pytest.raises(PluginError, match=f"board.toml: cannot be read: .*{message}"):
         profile_from_content(text.encode(), "board.toml")
+
+
+def test_many_floats_and_sentences_are_no_long_key():
+    text = f"a = [{', '.join(['0.5'] * 500)}]\nb = 'One, two. {'Three, four. ' * 300}'\n"
+    assert len(table_from_toml(text)["a"]) == 500
