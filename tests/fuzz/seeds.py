@@ -220,7 +220,7 @@ def write_media(path: Path, picture: str, sound: str, layout: str = "mono") -> N
 
 
 MEDIA = {
-    "avi": (("mpeg4", "pcm_s16le"), ("mjpeg", "")), "mkv": (("libx264", "aac"), ("libvpx", "")), "mp4": (("libx264", "aac"), ("mpeg4", "")),
+    "avi": (("mpeg4", "pcm_s16le"), ("mjpeg", "pcm_s16le")), "mkv": (("libx264", "aac"), ("libvpx", "libopus")), "mp4": (("libx264", "aac"), ("mpeg4", "aac")),
     "ts": (("mpeg2video", "mp2"), ("libx264", "aac")), "mjpeg": (("mjpeg", ""),), "flv": (("flv1", "aac"),), "gif": (("gif", ""),),
     "wav": (("", "pcm_s16le"), ("", "pcm_f32le")), "flac": (("", "flac"),), "ogg": (("", "libopus"),), "mp3": (("", "libmp3lame"),),
     "png": (("png", ""),), "jpg": (("mjpeg", ""),),

@@ -213,24 +213,19 @@ def _sidecar(folder: Path, suffix: str) -> Reader:
 
 
 def _media(folder: Path, suffix: str) -> Reader:
-    """Pictures and sound of a file, as far as it has both; what can be decoded comes first, then what is wrong with it."""
-    from edgemm.errors import SourceError
+    """Pictures and sound of a file; what can be decoded comes first, then what is wrong with it."""
     from edgemm_plugins.inputs.audio import Audio
     from edgemm_plugins.inputs.image import Image
     from edgemm_plugins.sources.media_file import MediaFile
 
     kinds = {"image": Image(8, 8), "audio": Audio(8000, 100, 20)}
-    alone = {"audio": kinds["audio"]} if suffix in SOUNDS else {"image": kinds["image"]}
+    if suffix not in FILMS:
+        del kinds["image" if suffix in SOUNDS else "audio"]
     options = {"video_stream": 0, "audio_stream": 0}
 
     def read(content: bytes) -> None:
         path = str(_file(folder / f"case.{suffix}", content))
-        try:
-            source = MediaFile(path, kinds if suffix in FILMS else alone, options)
-        except SourceError:
-            if suffix not in FILMS:
-                raise
-            source = MediaFile(path, alone, options)  # a film without sound
+        source = MediaFile(path, kinds, options)
         for packet in source.packets(lambda: False):
             packet.value
 

@@ -21,7 +21,8 @@ LIMITS = {"max_pixels": str(PICTURE_PIXELS)}
 
 def limit_pictures(stream: VideoStream) -> None:
     """Make a stream's decoder refuse what is larger, before it allocates anything for it; to be asked before it decodes."""
-    stream.codec_context.options = {**stream.codec_context.options, **LIMITS}
+    if stream.codec_context is not None:  # as of a stream that nothing here decodes
+        stream.codec_context.options = {**stream.codec_context.options, **LIMITS}
 
 
 def rgb_from_frame(frame: VideoFrame) -> np.ndarray:
