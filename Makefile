@@ -14,7 +14,7 @@ DECLARED := .venv/pyvenv.cfg pyproject.toml $(DESK)/pyproject.toml constraints.t
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test quick oldest aarch64 mutants check fix bench data clean
+.PHONY: help venv demo test quick oldest aarch64 fuzz mutants check fix bench data clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ test: .venv/.test  ## run all tests, then the checks
 
 quick: .venv/.test  ## run the tests that export, compile and package nothing: under a minute and a half on two cores
 	$(BIN)/python -m pytest -m "not (export or engines or packaging or slow)" --durations=5 $(ARGS)
+
+fuzz: .venv/.fuzz  ## give the readers of files changed ones, 100,000 of each format (ARGS="manifest --cases 2000"; docs/testing.md)
+	$(BIN)/python tests/fuzz/fuzz.py $(ARGS)
 
 mutants: .venv/.mutants  ## break the code place by place, see which tests notice (ARGS=streaming: one room; docs/testing.md)
 	$(BIN)/python tests/mutation/mutate.py $(ARGS)
@@ -59,7 +62,7 @@ data: .venv/.test  ## prepare the reference model's training data
 	$(BIN)/python -m edgemm_digit_desk.prepare $(ARGS)
 
 clean:  ## remove what was built, and caches; .venv stays
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .mutants .venv-oldest .aarch64
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .mutants .venv-oldest .aarch64 .fuzz
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call install,extras,extras of the reference model): TensorRT-RTX's wheels exist for few platforms, so what cannot have them goes
@@ -94,6 +97,11 @@ endef
 	@echo "installing EdgeMM with everything that its tests need (a few minutes the first time)"
 	$(call install,all$(,)dev,[dev])
 	@touch $@ .venv/.demo
+
+.venv/.fuzz: .venv/.test
+	@echo "installing the fuzzer"
+	$(call install,all$(,)dev$(,)fuzz)
+	@touch $@
 
 .venv/.mutants: .venv/.test
 	@echo "installing the mutation tester"

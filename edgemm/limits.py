@@ -6,10 +6,14 @@ What is larger is refused before it is read, unpacked or walked; the messages na
 from __future__ import annotations
 
 # ---- a bundle's own files
-MANIFEST_BYTES = 16 * 2**20  # a model of 10,000 nodes has some 5 MiB
+MANIFEST_BYTES = 16 * 2**20  # a model of 1,000 nodes has some 0.5 MiB; labels and reports take the rest
 DIGEST_BYTES = 1024  # a hash and a name
 SIGNATURES_BYTES = 4096  # some thirty
 NUMBER_DIGITS = 20  # of a whole number: all of 64 bits; parsing takes time that grows with their square
+
+# ---- TOML: a model.toml, in a checkpoint too, and a device profile
+TOML_BYTES = 2**18  # a thousand labels have 20 KiB; 100,000 keys of one table take seconds
+TOML_DOTS = 200  # of one key; Python's parser takes time that grows with their square
 
 # ---- a bundle in a zip
 ZIP_DIRECTORY_BYTES = 4 * 2**20  # some 100 bytes a member; 200,000 names take seconds and memory
@@ -18,6 +22,16 @@ ZIP_RATIO = 200  # unpacked to packed, of one member: graphs have 1 to 3, manife
 ZIP_RATIO_FROM_BYTES = 16 * 2**20  # below it a member takes a moment, whatever its ratio
 ZIP_TOTAL_BYTES = 16 * 2**30  # unpacked: more than the memory of the devices that bundles are for
 
+# ---- declarations
+LONGEST_MS = 10.0**12  # of any time: 31 years, which 64 bits hold in ns
+MODEL_PARTS = (
+    1000  # inputs, nodes, outputs: models have dozens; a stream's start takes time that grows with their square
+)
+LARGEST_COUNT = 2**31 - 1  # of pixels in a row, samples, Hz: what libraries take for a size
+
+# ---- pictures
+PICTURE_PIXELS = 64 * 2**20  # twice those of 8K; a decoder holds several, and resizing takes 12 bytes for each
+
 # ---- graphs and arrays
 RUN_S = 60.0  # of one run of a graph, for each row: a large model on a small CPU has some 10 s; `Trust(max_run_s=…)` allows more
 MEMORY_SHARE = 0.5  # of the machine's memory, for what all graphs compute on its CPU: the rest is for their weights and everybody else
@@ -25,3 +39,4 @@ GRAPH_NODES = 100_000  # ONNX Runtime takes 4 s to load so many, and more than t
 GRAPH_FIELDS = 2_000_000  # of an ONNX file beside its weights, a second of walking; 10,000 nodes have some 300,000
 TENSOR_BYTES = 2 * 2**30  # at a graph's edge, for one row: it is allocated before a value has been seen
 VECTORS_BYTES = 2**30  # of all test vectors unpacked: a few rows of everything that a model computes
+EMPTY_ROWS = 4096  # of an array whose rows have no bytes: saying so costs nothing, walking them does

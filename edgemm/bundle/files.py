@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from edgemm import limits
 from edgemm.bundle.manifest import FileRecord, manifest_from_json
-from edgemm.bundle.plain_json import value_from_json
 from edgemm.bundle.trust import UNTRUSTED, Trust
 from edgemm.errors import BundleError, UsageError
+from edgemm.reading.plain_json import value_from_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,12 +12,12 @@ import numpy as np
 
 from edgemm.bundle.files import Bundle
 from edgemm.bundle.writer import BundleWriter
-from edgemm.checking.arrays import arrays_from_npz
 from edgemm.checking.rollout import remembers, rollout
 from edgemm.errors import BundleError
 from edgemm.host.interfaces import Runner
 from edgemm.limits import VECTORS_BYTES
 from edgemm.model.graph import ModelGraph
+from edgemm.reading.arrays import arrays_from_npz
 
 ROWS = 8
 MOMENTS = 16

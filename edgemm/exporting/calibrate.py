@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from edgemm.checking.arrays import arrays_from_npz
 from edgemm.checking.rollout import Rollout, in_time, remembers, rollout
 from edgemm.errors import InputError, UsageError
 from edgemm.host.interfaces import Feeds, Runner
 from edgemm.inputs.kind import InputKind
 from edgemm.model.graph import ModelGraph
 from edgemm.progress import Progress
+from edgemm.reading.arrays import arrays_from_npz
 from edgemm.runtime.single_pass import Memory, SinglePass, by_key
 
 MINIMUM_ROWS = 32

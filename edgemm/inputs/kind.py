@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from edgemm.errors import InputError, SpecError
+from edgemm.limits import LARGEST_COUNT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,11 +137,13 @@ def not_this(expected: str, raw: Any) -> InputError:
 
 
 def check_positive(declaration: InputKind, *names: str) -> None:
-    """Raise `SpecError` unless each named field is a whole number of at least 1."""
+    """Raise `SpecError` unless each named field is a whole number of at least 1, and not larger than any size."""
     for name in names:
         value = getattr(declaration, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise SpecError(f"{declaration.kind} input: {name} must be a whole number of at least 1, got {value!r}")
+        if value > LARGEST_COUNT:
+            raise SpecError(f"{declaration.kind} input: {name} must be at most {LARGEST_COUNT}, got {value}")
 
 
 def check_choice(declaration: InputKind, name: str, choices: Sequence[str]) -> None:

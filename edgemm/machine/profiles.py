@@ -5,20 +5,16 @@ A profile is data: it decides what `edgemm export` builds, and is never executed
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from edgemm.errors import ExportError, PluginError, UnknownNameError
+from edgemm.bundle.strict import record_from_json
+from edgemm.errors import BundleError, ExportError, PluginError, UnknownNameError
 from edgemm.host.entries import DeviceEntry
 from edgemm.model.precision import PRECISIONS
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # pragma: no cover
-    import tomli as tomllib
+from edgemm.reading.plain_toml import table_from_toml
 
 if TYPE_CHECKING:
     from edgemm.host.plugin_host import PluginHost
@@ -74,17 +70,29 @@ class DeviceProfile:
         )
 
 
+def profile_from_content(content: bytes, where: str) -> DeviceProfile:
+    """Make a profile from the content of a TOML file.
+
+    Raises:
+        PluginError: it is none, or says something that cannot be; the message says what.
+    """
+    try:
+        table = table_from_toml(content)
+    except ValueError as error:
+        raise PluginError(f"{where}: cannot be read: {error}") from None
+    return profile_from_table(table, where)
+
+
 def profile_from_table(table: Mapping[str, Any], where: str) -> DeviceProfile:
     """Make a profile from a parsed TOML file.
 
     Raises:
-        PluginError: for an unknown or missing key, an unknown precision, or none at all.
+        PluginError: for an unknown or missing key, another type, an unknown precision, or none at all.
     """
     known = {item.name for item in fields(DeviceProfile)}
     unknown = sorted(set(table) - known)
     if unknown:
         raise PluginError(f"{where}: unknown key '{unknown[0]}'; a device profile has: {', '.join(sorted(known))}")
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     missing = [
         item.name
         for item in fields(DeviceProfile)
@@ -92,7 +100,10 @@ def profile_from_table(table: Mapping[str, Any], where: str) -> DeviceProfile:
     ]
     if missing:
         raise PluginError(f"{where}: '{missing[0]}' is missing; a device profile has: {', '.join(sorted(known))}")
-    profile = DeviceProfile(**values)
+    try:
+        profile = record_from_json(DeviceProfile, table, where)
+    except BundleError as error:
+        raise PluginError(str(error)) from None
     if not profile.precisions:
         raise PluginError(f"{where}: a device takes at least one precision; known: {', '.join(PRECISIONS)}")
     for key, named, allowed in (
@@ -120,10 +131,10 @@ def _profile(entry: DeviceEntry) -> DeviceProfile:
     package, _, path = entry.factory.partition(":")
     where = f"{package}/{path}"
     try:
-        table = tomllib.loads(files(package).joinpath(path).read_text(encoding="utf-8"))
-    except (OSError, ImportError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = files(package).joinpath(path).read_bytes()
+    except (OSError, ImportError) as error:
         raise PluginError(f"{where}: cannot be read: {error}") from None
-    return profile_from_table(table, where)
+    return profile_from_content(content, where)
 
 
 def find_device(host: PluginHost, name: str) -> DeviceProfile:

@@ -19,6 +19,7 @@ from functools import cache
 from typing import NamedTuple
 
 from edgemm.errors import SpecError
+from edgemm.limits import LONGEST_MS
 
 INPUT = "input"
 VALUE, MASK, AGE = "value", "mask", "age"
@@ -78,6 +79,8 @@ class Edge(NamedTuple):
             window = Window(int(match["count"]), float(match["ms"] or 0))
             if not 1 <= window.count <= _LIMIT:
                 raise SpecError(f"{where}: a window holds 1 to {_LIMIT} values, got {text!r}")
+            if window.ms > LONGEST_MS:
+                raise SpecError(f"{where}: a window reaches back at most {LONGEST_MS:g} ms, got {text!r}")
         return cls(match["owner"], match["output"], match["tensor"] or "", window, match["part"] or VALUE)
 
     @property
@@ -102,7 +105,7 @@ class Edge(NamedTuple):
 def _pattern() -> re.Pattern[str]:
     return re.compile(
         rf"(?P<owner>{_NAME})\.(?P<output>{_NAME})(?:\.(?P<tensor>{_NAME}))?"
-        rf"(?:\[\s*(?P<count>\d+)\s*(?:,\s*(?P<ms>\d+(?:\.\d+)?)\s*)?\](?:\.(?P<part>{MASK}|{AGE}))?)?"
+        rf"(?:\[\s*(?P<count>\d{{1,9}})\s*(?:,\s*(?P<ms>\d{{1,20}}(?:\.\d+)?)\s*)?\](?:\.(?P<part>{MASK}|{AGE}))?)?"
     )
 
 

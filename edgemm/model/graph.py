@@ -9,10 +9,12 @@ through state. It knows nothing of files, sessions or torch.
 # No `annotations` from `__future__`: every start reads these types for the strict reader, and kept as text each would be compiled.
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from edgemm.errors import SpecError, UnknownNameError
 from edgemm.inputs.kind import InputKind
+from edgemm.limits import LONGEST_MS, MODEL_PARTS
 from edgemm.model.edge import INPUT, Edge, Window
 from edgemm.model.rules import ARRIVAL, LATEST, Policy, Reference, Trigger, Until
 from edgemm.outputs.kind import OutputKind
@@ -109,12 +111,19 @@ class ModelGraph:
     outputs: Mapping[str, Output]
 
     def __post_init__(self) -> None:
+        for what, parts in (("inputs", self.inputs), ("nodes", self.nodes), ("outputs", self.outputs)):
+            if len(parts) > MODEL_PARTS:
+                raise SpecError(f"model '{self.name:.80}' has {len(parts)} {what}; at most {MODEL_PARTS} are run")
         object.__setattr__(self, "nodes", _sorted_nodes(self))
         _check_outputs(self)
 
     def node(self, name: str) -> Node:
         """The node of that name."""
-        return next(node for node in self.nodes if node.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
 
     @property
     def graph_names(self) -> tuple[str, ...]:
@@ -150,16 +159,25 @@ def _sorted_nodes(model: ModelGraph) -> tuple[Node, ...]:
         by_name[node.name] = node
     for node in model.nodes:
         _check_node(model, by_name, node)
-    ordered: dict[str, Node] = {}
-    waiting = list(model.nodes)
-    while waiting:
-        ready = [n for n in waiting if all(e.from_input or e.owner in ordered for e in n.reads.values())]
-        if not ready:
-            names = " -> ".join(node.name for node in waiting)
-            raise SpecError(f"the nodes form a cycle ({names}); only state may feed back: state = {{output = input}}")
-        ordered.update((node.name, node) for node in ready)
-        waiting = [node for node in waiting if node.name not in ordered]
-    return tuple(ordered.values())
+    place = {name: index for index, name in enumerate(by_name)}
+    readers: dict[str, list[str]] = {name: [] for name in by_name}
+    missing = {name: {e.owner for e in node.reads.values() if not e.from_input} for name, node in by_name.items()}
+    for name, owners in missing.items():
+        for owner in owners:
+            readers[owner].append(name)
+    ordered: list[str] = []
+    ready = [name for name, owners in missing.items() if not owners]
+    while ready:  # all that can run beside each other, in the order in which they were given
+        ordered += ready
+        for name in ready:
+            for reader in readers[name]:
+                missing[reader].discard(name)
+        following = {reader for name in ready for reader in readers[name] if not missing[reader]}
+        ready = sorted(following, key=place.__getitem__)
+    if len(ordered) < len(by_name):
+        names = " -> ".join(name for name, owners in missing.items() if owners)
+        raise SpecError(f"the nodes form a cycle ({names}); only state may feed back: state = {{output = input}}")
+    return tuple(by_name[name] for name in ordered)
 
 
 def _check_node(model: ModelGraph, by_name: Mapping[str, Node], node: Node) -> None:
@@ -170,13 +188,15 @@ def _check_node(model: ModelGraph, by_name: Mapping[str, Node], node: Node) -> N
         raise SpecError(f"{where} must read at least one edge and have at least one output")
     for edge in node.reads.values():
         _check_edge(model, by_name, edge, where)
+    sources = node.sources
+    known = set(sources)
     for member in node.members:
-        if member not in node.sources:
-            raise UnknownNameError(f"member of {where}:", member, node.sources)
+        if member not in known:
+            raise UnknownNameError(f"member of {where}:", member, sources)
     if (node.presence or node.age) and not node.members:
         raise SpecError(f"{where} takes presence or age, so it must name its members")
-    if node.presence and set(node.members) != set(node.sources):
-        missing = ", ".join(source for source in node.sources if source not in node.members)
+    if node.presence and set(node.members) != known:
+        missing = ", ".join(source for source in sources if source not in node.members)
         raise SpecError(
             f"{where} takes presence, so all that it reads must be its members, or nothing tells it when they are absent: {missing}"
         )
@@ -188,6 +208,9 @@ def _check_node(model: ModelGraph, by_name: Mapping[str, Node], node: Node) -> N
             raise SpecError(
                 f"{where}: graph input '{name}' is fed by state, so it cannot read '{node.reads[name]}' too"
             )
+    for key, value in (("stale_after_ms", node.stale_after_ms), ("valid_for_ms", node.valid_for_ms)):
+        if not 0 <= value <= LONGEST_MS:
+            raise SpecError(f"{where}: {key} must be from 0 to {LONGEST_MS:g}, got {value!r}")
     _check_rules(node, where)
 
 
@@ -236,6 +259,11 @@ def _check_outputs(model: ModelGraph) -> None:
                 raise UnknownNameError(f"tensor of output '{name}':", edge.output, by_name[edge.owner].outputs)
             if edge.window is not None:
                 raise SpecError(f"output '{name}' reads '{edge}': an answer is what a node says now, not a window")
-    for name in model.inputs:
-        if not model.readers(name):
+    read = {source for node in model.nodes for source in node.sources}
+    for name, kind in model.inputs.items():
+        if f"{INPUT}.{name}" not in read:
             raise SpecError(f"no node reads input '{name}'")
+        if not 0 <= kind.period_ms <= LONGEST_MS:
+            raise SpecError(
+                f"input '{name}': one value comes every {kind.period_ms:g} ms; at most {LONGEST_MS:g} are waited for"
+            )

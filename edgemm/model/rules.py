@@ -24,6 +24,7 @@ from math import isfinite, nan
 from typing import Any, ClassVar, Protocol
 
 from edgemm.errors import SpecError, UnknownNameError
+from edgemm.limits import LONGEST_MS
 
 RESTART, FINISH = "restart", "finish"
 _CALL = r"\s*([a-z_]+)\s*(?:\((.*)\))?\s*"
@@ -155,7 +156,7 @@ class Tick(Trigger):
     @classmethod
     def _of(cls, arguments: list[str], where: str, text: str) -> Trigger:
         hz = _number(arguments, 0, where, text)
-        if len(arguments) != 1 or not 0 < hz <= 1000:
+        if len(arguments) != 1 or not 1000 / LONGEST_MS <= hz <= 1000:
             raise SpecError(f"{where}: tick(hz) needs a rate above 0 and up to 1000, got '{text}'")
         return cls(hz)
 
@@ -260,9 +261,9 @@ class Reference(Policy):
 
     @classmethod
     def _of(cls, arguments: list[str], where: str, text: str) -> Policy:
-        if len(arguments) != 2 or not arguments[0] or _number(arguments, 1, where, text) < 0:
+        if len(arguments) != 2 or not arguments[0] or not 0 <= _number(arguments, 1, where, text) <= LONGEST_MS:
             raise SpecError(
-                f"{where}: write reference(edge, tolerance_ms) with a tolerance of at least 0, got '{text}'"
+                f"{where}: write reference(edge, tolerance_ms) with a tolerance of at least 0 and at most {LONGEST_MS:g}, got '{text}'"
             )
         return cls(arguments[0], _number(arguments, 1, where, text))
 

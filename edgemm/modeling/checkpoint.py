@@ -15,11 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from edgemm.assets import Files
-from edgemm.bundle.plain_json import value_from_json
 from edgemm.errors import CheckpointError
 from edgemm.host.plugin_host import PluginHost
 from edgemm.modeling.compose import ComposedModel, compose
 from edgemm.modeling.spec import ModelSpec, files_of_spec, spec_from_text
+from edgemm.reading.plain_json import value_from_json
 from edgemm.uris import redact
 
 FILE_NAME = "model.safetensors"

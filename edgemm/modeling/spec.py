@@ -15,7 +15,6 @@ plugin's own options are checked by the plugin's pydantic model. Knows nothing o
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,11 +43,7 @@ from edgemm.modeling.tables import (
     describe_validation,
     line_of,
 )
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # pragma: no cover
-    import tomli as tomllib
+from edgemm.reading.plain_toml import table_from_toml
 
 if TYPE_CHECKING:
     from edgemm.host.entries import ConfiguredEntry
@@ -128,8 +123,8 @@ def spec_from_text(text: str, where: str = "model.toml", files: Files | None = N
         SpecError: naming the key, and the line where it can be told.
     """
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = table_from_toml(text)
+    except ValueError as error:
         raise SpecError(f"{where}: not valid TOML: {error}") from None
     try:
         spec = ModelSpec.model_validate(table, context=(text, files))

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgemm.inputs.kind import InputKind, Tensors, check_choice, check_positive, not_this
+from edgemm.limits import PICTURE_PIXELS
 from edgemm.tensors import BATCH, TensorSpec
 
 FITS = ("crop", "letterbox", "stretch")
@@ -82,7 +83,7 @@ class Image(InputKind):
         """One frame of any size as uint8 RGB, a view.
 
         Raises:
-            InputError: for another type, dtype or number of axes.
+            InputError: for another type, dtype or number of axes, or more pixels than a frame may have.
         """
         if not isinstance(raw, np.ndarray) or raw.dtype != _UINT8:
             raise not_this(_EXPECTED, raw)
@@ -90,6 +91,8 @@ class Image(InputKind):
             raw = np.broadcast_to(raw[:, :, np.newaxis], (*raw.shape, 3))
         if raw.ndim != 3 or raw.shape[2] != 3 or 0 in raw.shape:
             raise not_this(_EXPECTED, raw)
+        if raw.shape[0] * raw.shape[1] > PICTURE_PIXELS:
+            raise not_this(f"a frame of at most {PICTURE_PIXELS} pixels", raw)
         frame: np.ndarray = raw
         return frame
 

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import errno
 
+from edgemm.limits import PICTURE_PIXELS
+
+
+def reason_of_decoding(error: BaseException) -> str:
+    """The same, of a packet that a decoder with `frames.LIMITS` would not take."""
+    if getattr(error, "errno", None) == errno.EINVAL:
+        return f"a picture in it is damaged, or has more than {PICTURE_PIXELS} pixels, which are not decoded"
+    return reason_of(error)
+
 
 def reason_of(error: BaseException) -> str:
     """One line saying what went wrong; never contains the address, hence no credentials."""

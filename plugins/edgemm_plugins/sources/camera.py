@@ -17,9 +17,9 @@ from edgemm.inputs.kind import InputKind
 from edgemm.log import clean
 from edgemm.uris import Location, parse
 from edgemm_plugins.sources.asked_inputs import one_input
-from edgemm_plugins.sources.av_errors import reason_of
+from edgemm_plugins.sources.av_errors import reason_of, reason_of_decoding
 from edgemm_plugins.sources.camera_opening import LoginRefusedError, check_camera, open_camera
-from edgemm_plugins.sources.frames import rgb_from_frame
+from edgemm_plugins.sources.frames import limit_pictures, rgb_from_frame
 from edgemm_plugins.sources.reconnecting import LOG, STEADY_S, Backoff
 from edgemm_plugins.sources.stream_clock import StreamClock
 
@@ -134,6 +134,7 @@ class Camera:
             return "sends no pictures"
         stream = container.streams.video[0]
         stream.thread_type = "SLICE"
+        limit_pictures(stream)
         clock = StreamClock()  # a camera that has restarted counts anew
         for packet in container.demux(stream):
             arrival_ns = time.monotonic_ns()
@@ -143,6 +144,8 @@ class Camera:
                 frames = packet.decode()
             except av.InvalidDataError:
                 continue  # a lost packet; the picture heals at the next key frame
+            except av.FFmpegError as error:
+                return f"broke down: {reason_of_decoding(error)}"
             for frame in frames:
                 self.absent = ""
                 self.dropped += self._newest.put(frame, self._captured_ns(clock, frame, arrival_ns), self._sequence)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgemm.errors import SourceError
 from edgemm.uris import Location
 from edgemm_plugins.sources.av_errors import reason_of
+from edgemm_plugins.sources.frames import LIMITS
 from edgemm_plugins.sources.network_address import address_of
 from edgemm_plugins.sources.rtsp_redirection import refuse_redirection
 from edgemm_plugins.sources.tls import certificate_problem, check_tls, tls_options
@@ -94,7 +95,7 @@ def _open_remote(location: Location, options: Mapping[str, Any]) -> InputContain
 
 
 def _limits(scheme: str) -> dict[str, str]:
-    return {"protocol_whitelist": PROTOCOLS[scheme], "format_whitelist": FORMATS[scheme], **LOW_DELAY}
+    return {"protocol_whitelist": PROTOCOLS[scheme], "format_whitelist": FORMATS[scheme], **LOW_DELAY, **LIMITS}
 
 
 def _timeout(options: Mapping[str, Any]) -> tuple[float, float]:

@@ -1,4 +1,7 @@
-"""Decoded pictures to arrays."""
+"""Decoded pictures to arrays, and how large they may be.
+
+Source: FFmpeg's option `max_pixels`, https://ffmpeg.org/ffmpeg-codecs.html
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgemm.limits import PICTURE_PIXELS
+
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+LIMITS = {"max_pixels": str(PICTURE_PIXELS)}
+"""Options of `av.open`, for the pictures that it decodes to see what a stream is."""
+
+
+def limit_pictures(stream: VideoStream) -> None:
+    """Make a stream's decoder refuse what is larger, before it allocates anything for it; to be asked before it decodes."""
+    if stream.codec_context is not None:  # as of a stream that nothing here decodes
+        stream.codec_context.options = {**stream.codec_context.options, **LIMITS}
 
 
 def rgb_from_frame(frame: VideoFrame) -> np.ndarray:

@@ -20,8 +20,8 @@ from edgemm.inputs.kind import InputKind
 from edgemm.uris import parse, redact
 from edgemm_plugins.inputs.audio import Sound
 from edgemm_plugins.sources.asked_inputs import check_inputs, sample_rate_hz
-from edgemm_plugins.sources.av_errors import reason_of
-from edgemm_plugins.sources.frames import rgb_from_frame
+from edgemm_plugins.sources.av_errors import reason_of, reason_of_decoding
+from edgemm_plugins.sources.frames import LIMITS, limit_pictures, rgb_from_frame
 from edgemm_plugins.sources.sound_blocks import SECOND_NS, SoundBlocks
 from edgemm_plugins.sources.timeline import Timeline, TimesInOrder
 
@@ -125,6 +125,7 @@ class MediaFile:
             chosen.setdefault(held[kind][index].index, []).append(name)
         for stream in self._container.streams.video:
             stream.thread_type = "SLICE"  # frame threads would read far ahead
+            limit_pictures(stream)
         return chosen
 
     def _decoded(self, stopped: Callable[[], bool]) -> Iterator[tuple[str, int, Any]]:
@@ -147,7 +148,7 @@ class MediaFile:
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
-                self._damaged(error)
+                self._damaged(reason_of_decoding(error))
                 continue
             for frame in frames:
                 yield packet.stream_index, frame
@@ -164,12 +165,12 @@ class MediaFile:
             except IndexError as error:  # PyAV stumbles over streams that were not there when it opened the file
                 passed_over += 1
                 if passed_over > PASSED_OVER:
-                    self._damaged(error)
+                    self._damaged(reason_of(error))
                     return
                 demuxed = self._container.demux(streams)
                 continue
             except (av.FFmpegError, ValueError) as error:
-                self._damaged(error)
+                self._damaged(reason_of(error))
                 return
             if packet is None:
                 return
@@ -192,8 +193,8 @@ class MediaFile:
     def _position_s(self) -> float:
         return max(self._time.ends_ns.values(), default=0) / SECOND_NS
 
-    def _damaged(self, error: Exception) -> None:
-        self._damage = self._damage or f"{reason_of(error)}, at {self._position_s():.3f} s"
+    def _damaged(self, reason: str) -> None:
+        self._damage = self._damage or f"{reason}, at {self._position_s():.3f} s"
 
     def _report_damage(self) -> None:
         damage = self._damage or self._early_end()
@@ -274,7 +275,7 @@ def _open(path: Path, name: str) -> InputContainer:
         raise SourceError(f"'{name}' is a folder; expected a video, sound or picture file")
     if not path.exists():
         raise SourceError(f"there is no file '{name}' (looked in {redact(str(path.absolute().parent))})")
-    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "pattern_type": "none"}
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "pattern_type": "none", **LIMITS}
     try:  # absolute, so that no name is taken for a protocol
         container: InputContainer = av.open(str(path.absolute()), options=options, metadata_errors="replace")
         return container

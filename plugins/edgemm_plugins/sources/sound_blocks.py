@@ -61,12 +61,13 @@ class SoundBlocks:
     def _restart(self, time_ns: int) -> None:
         import av
 
-        self._resampler = av.AudioResampler(format="fltp", rate=self._rate)
+        # Packed: of planes PyAV sees more than there are when a damaged file has many channels, and reads what is nobody's.
+        self._resampler = av.AudioResampler(format="flt", rate=self._rate)
         self._start_ns, self._given, self._rest = time_ns, 0, np.zeros(0, np.float32)
 
     def _blocks(self, frames: list[AudioFrame]) -> Iterator[tuple[int, Sound]]:
-        for frame in frames:
-            mono = frame.to_ndarray().mean(axis=0, dtype=np.float32)
+        for frame in filter(lambda frame: frame.samples, frames):
+            mono = frame.to_ndarray().reshape(frame.samples, -1).mean(axis=1, dtype=np.float32)
             self._rest = np.concatenate([self._rest, mono])
         while self._rest.size >= self._size:
             block, self._rest = self._rest[: self._size], self._rest[self._size :]

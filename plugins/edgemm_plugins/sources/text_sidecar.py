@@ -7,7 +7,6 @@ A text stays until the next one; an .srt cue's end is checked but not used. A JS
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,11 +15,14 @@ from typing import Any, NamedTuple
 from edgemm.errors import SourceError
 from edgemm.host.interfaces import Packet
 from edgemm.inputs.kind import InputKind
+from edgemm.limits import LONGEST_MS
+from edgemm.reading.plain_json import value_from_json
 from edgemm.uris import parse, redact
 from edgemm_plugins.sources.asked_inputs import one_input
 
 LIMIT_BYTES = 16 << 20
-_TIME = r"(\d+):([0-5]\d):([0-5]\d)[,.](\d{3})"
+LONGEST_S = LONGEST_MS / 1000
+_TIME = r"(\d{1,5}):([0-5]\d):([0-5]\d)[,.](\d{3})"
 _TIMING = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
 
 
@@ -104,20 +106,22 @@ def _jsonl_cues(text: str, name: str) -> Iterator[tuple[int, Cue]]:
             continue
         where = f"'{name}' line {number}"
         try:
-            record = json.loads(line)
+            record = value_from_json(line)
         except json.JSONDecodeError as error:
             raise SourceError(f"{where}: not JSON ({error.msg}, column {error.colno})") from None
-        except (RecursionError, ValueError) as error:
-            raise SourceError(f"{where}: not JSON that can be read ({type(error).__name__})") from None
+        except ValueError as error:
+            raise SourceError(f"{where}: not JSON that can be read ({error})") from None
         if not isinstance(record, dict):
             raise SourceError(f'{where}: expected {{"t": seconds, "text": "…"}}, got {type(record).__name__}')
         if ("t" in record) == ("start" in record):
             raise SourceError(f'{where}: expected one of "t" and "start", the time in seconds')
         seconds = record.get("t", record.get("start"))
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
-            raise SourceError(f"{where}: the time must be seconds from 0 on, got {seconds!r}")
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds <= LONGEST_S:
+            raise SourceError(
+                f"{where}: the time must be seconds from 0 on, at most {LONGEST_S:g}, got {seconds!r:.40}"
+            )
         if not isinstance(record.get("text"), str):
-            raise SourceError(f'{where}: expected "text" as a string, got {record.get("text")!r}')
+            raise SourceError(f'{where}: expected "text" as a string, got {record.get("text")!r:.40}')
         yield number, Cue(round(seconds * 1_000_000_000), record["text"])
 
 

@@ -114,6 +114,12 @@ def test_sizes_are_whole_numbers_of_at_least_one(wrong):
 
 def test_sizes_that_can_be_are_taken():
     check_positive(Plain(size=1), "size")
+    check_positive(Plain(size=2**31 - 1), "size")
+
+
+def test_sizes_that_no_library_could_take_are_refused():
+    with pytest.raises(SpecError, match="plain input: size must be at most 2147483647, got 2147483648"):
+        check_positive(Plain(size=2**31), "size")
 
 
 def test_every_size_that_is_named_is_looked_at():

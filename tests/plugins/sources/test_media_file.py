@@ -116,6 +116,18 @@ def test_stereo_wave_at_another_rate(tmp_path: Path) -> None:
     assert np.abs(samples - expected)[200:-200].max() < 0.005  # same time, same loudness: half of one channel
 
 
+@pytest.mark.parametrize("channels", [8, 9, 24])
+def test_sound_of_many_channels_is_averaged_too(tmp_path: Path, channels: int) -> None:
+    with wave.open(str(tmp_path / "many.wav"), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(np.tile(np.arange(channels, dtype="<i2") * 1000, 800).tobytes())
+    packets, error = read(build(str(tmp_path / "many.wav"), {"audio": AUDIO}, OPTIONS))
+    assert error is None
+    assert joined(packets) * 32768 == pytest.approx(np.full(800, 500 * (channels - 1)))
+
+
 def film(path: Path, codec: str, frames: int = 30, rate_hz: int = 0, start: int = 0, **options: str) -> Path:
     """Frame i is grey 8 * (i % 30), ten a second; with sound of `rate_hz` where there is any."""
     with av.open(str(path), "w") as container:

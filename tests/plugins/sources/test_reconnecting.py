@@ -116,7 +116,8 @@ class Plugged:
     duration = None
 
     def __init__(self, count: int = 3, error: Exception | None = None) -> None:
-        self.streams = SimpleNamespace(video=[SimpleNamespace(thread_type="")])
+        decoder = SimpleNamespace(options={})
+        self.streams = SimpleNamespace(video=[SimpleNamespace(thread_type="", codec_context=decoder)])
         self._count, self._error, self.closed = count, error, False
 
     def demux(self, stream):

@@ -8,8 +8,8 @@ import pytest
 
 import edgemm
 from edgemm import limits
-from edgemm.bundle.plain_json import value_from_json
 from edgemm.errors import BundleError
+from edgemm.reading.plain_json import value_from_json
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from edgemm.checking.arrays import arrays_from_npz
+from edgemm.reading.arrays import arrays_from_npz
 
 
 def npz(**arrays):
@@ -70,6 +70,14 @@ def test_anything_else_is_named(array, message):
         (archive(content=header("(3,)", data=bytes(11))), "12 bytes, but 11 are there"),
         (archive(content=header("(3,)", version=b"\x03\x00")), r"version 3\.0"),
         (archive(content=header("__import__('os')")), r"'x' is no \.npy array"),
+        (archive(content=header("(3,)", descr="<f3")), "'x' holds <f3, which is nothing that numpy knows"),
+        (archive(content=header("(1,)", descr="<U1", data=b"\0\0\x11\0")), "it holds what is no letter"),
+        (archive(content=header("(1,)", descr=">U1", data=b"\0\x11\0\0")), "it holds what is no letter"),
+        (archive(content=header("(4097, 0)")), "'x' has 4097 rows of nothing; at most 4096 are read"),
+        (archive(content=header("(True,)")), "its header is not as numpy writes it"),
+        (archive(content=header("(((((((")), "its header is not as numpy writes it"),
+        (archive(content=b"\x93NUMPY\x02\x00\xff\xff\xff\x7f"), "its header is not as numpy writes it"),
+        (archive(content=b"\x93NUMPY\x01"), "it does not begin as one"),
         (archive(content=b"nothing that numpy knows"), r"'x' is no \.npy array"),
         (archive(content=b""), r"'x' is no \.npy array"),
         (archive(name="readme.txt", content=b"hello"), r"'readme\.txt' is no \.npy array"),
@@ -81,6 +89,31 @@ def test_anything_else_is_named(array, message):
 def test_what_lies_or_is_broken_is_refused(file, message):
     with pytest.raises(ValueError, match=message):
         arrays_from_npz(file)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(3, dtype=">i4"),
+        np.array(["é", "\U0010ffff"], ">U2"),
+        np.array(["", ""]),
+        np.array([True, False]),
+        np.zeros((2, 3), np.float16),
+        np.zeros((4096, 0)),
+    ],
+)
+def test_what_numpy_writes_is_what_is_read(array):
+    found = arrays_from_npz(npz(x=array))["x"]
+    assert np.array_equal(found, array)
+    assert found.dtype == array.dtype.newbyteorder("=")
+    found[:1] = found[1:2]  # the caller's own
+
+
+def test_long_headers_of_version_2_are_read():
+    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }" + b" " * 200 + b"\n"
+    content = b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text + np.float32(7).tobytes()
+    assert arrays_from_npz(archive(content=content))["x"] == [7]
 
 
 def test_an_array_that_is_there_twice_is_refused():

@@ -1,0 +1,1 @@
+"""Values from files that somebody else wrote (JSON, TOML, arrays), strictly and within limits; nothing of what they mean."""
