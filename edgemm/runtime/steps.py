@@ -40,11 +40,9 @@ class Once:
     """
 
     loops = False
-    running = False
 
     def __init__(self, node: Node, graph: ModelGraph, runner: Any, sources: Sources) -> None:
         self.node = node
-        self.trigger = node.trigger
         self.period_ns = node.trigger.period_ns
         self.due_ns = NEVER
         self.answers: tuple[int, ...] = ()

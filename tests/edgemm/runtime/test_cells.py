@@ -130,6 +130,13 @@ def test_state_goes_on_while_what_was_recognised_is_held():
     assert stream.push("b", 0, 5) == {"answer": 8}, "both of the fourth"
 
 
+def test_the_first_output_may_be_the_one_that_says_whether_something_was_recognised():
+    see = (lambda x: (x > 0, x), {"x": "input.a"}, {"outputs": ("valid", "y"), "usable": "valid"})
+    stream = Stream({"see": see}, {"answer": "see.y"})
+    assert stream.push("a", 2, 0) == {"answer": 2}
+    assert stream.push("a", -2, 1) == {}
+
+
 def test_state_is_what_was_not_read_while_it_was_written():
     def swapped(x, p, q):
         return q + x, p
