@@ -137,6 +137,14 @@ def test_the_first_output_may_be_the_one_that_says_whether_something_was_recogni
     assert stream.push("a", -2, 1) == {}
 
 
+def test_of_several_things_that_are_read_on_change_what_says_the_same_again_is_no_news():
+    both = (lambda x, z: x + z, {"x": "input.a", "z": "input.b"}, {"trigger": "change"})
+    stream = Stream({"say": both})
+    for ms, (name, value) in enumerate([("a", 1), ("a", 1), ("b", 2), ("a", 1), ("b", 2), ("a", 3)]):
+        stream.push(name, value, ms)
+    assert stream.fed("say") == [{"x": [1], "z": [2]}, {"x": [3], "z": [2]}]
+
+
 def test_state_is_what_was_not_read_while_it_was_written():
     def swapped(x, p, q):
         return q + x, p
