@@ -14,7 +14,7 @@ DECLARED := .venv/pyvenv.cfg pyproject.toml $(DESK)/pyproject.toml constraints.t
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test quick oldest aarch64 fuzz mutants check fix bench data clean
+.PHONY: help venv demo test quick oldest aarch64 fuzz mutants soak check fix bench data clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ oldest: .venv-oldest/.done  ## run the tests on the oldest versions that pyproje
 
 aarch64: .venv/.test  ## install the wheel for aarch64, run it under emulation, compare its answers with this machine's
 	$(BIN)/python tests/packaging/aarch64.py
+
+soak: .venv/.test  ## stream for 20 minutes with faults that come and go: memory, threads, files, lateness, every packet (ARGS="--minutes 5")
+	$(BIN)/python tests/soak/soak.py $(ARGS)
 
 check: .venv/.test  ## ruff and mypy
 	$(BIN)/ruff check .
