@@ -150,14 +150,8 @@ class Stream:
         self._ending = threading.Lock()
         self._closed = self._over = False
         self._outlet = Outlet(
-            consumers,
-            sinks,
-            observer,
-            block=not self._realtime,
-            on_finished=self._stop,
-            registered=registered,
-            clock=clock,
-        )
+            consumers, sinks, observer, block=not self._realtime, on_finished=self._stop, registered=registered, clock=clock
+        )  # fmt: skip
         self._losses = Losses(self._outlet.tell_drop, self._outlet.tell_error)
         self._mailbox = Mailbox(self._losses.tell)
         names = [name for source in self._sources for name in source.inputs]
@@ -182,6 +176,10 @@ class Stream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        names = ", ".join(name for source in self._sources for name in source.inputs)
+        return f"Stream({names} of {self.model!r}; {'ended' if self._over else 'running'})"
 
     def __iter__(self) -> Iterator[Result]:
         """Results in order, until every source has ended.
@@ -347,6 +345,8 @@ class Stream:
             self._push(packet)
         if end_ns is not None and not mailbox.stopped:  # it ended by itself: what is due up to the limit is answered
             self._emit_due(end_ns)
+        if not live.answered and not mailbox.stopped:  # a photo, a line: nothing was due before it ended
+            self._outlet.put(live.tick(self._time.now_ns() if self._realtime else self._reached_ns))
 
     def _push(self, packet: Packet) -> None:
         try:
