@@ -19,6 +19,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 _LAZY = {
     "Array": "edgemm_plugins.outputs.array",
     "Audio": "edgemm_plugins.inputs.audio",
+    "Batch": "edgemm.runtime.batch",
     "Boxes": "edgemm_plugins.outputs.boxes",
     "Classes": "edgemm_plugins.outputs.classes",
     "Clip": "edgemm_plugins.inputs.clip",
@@ -33,6 +34,8 @@ _LAZY = {
     "Inbox": "edgemm.streaming.inbox",
     "InputEntry": "edgemm.host.entries",
     "InputKind": "edgemm.inputs.kind",
+    "Live": "edgemm.runtime.schedule",
+    "Model": "edgemm.runtime.model",
     "Motion": "edgemm_plugins.inputs.motion",
     "ObserverEntry": "edgemm.host.entries",
     "Option": "edgemm.host.entries",
@@ -40,11 +43,13 @@ _LAZY = {
     "OutputKind": "edgemm.outputs.kind",
     "Packet": "edgemm.host.interfaces",
     "QuantizerEntry": "edgemm.host.entries",
+    "Result": "edgemm.outputs.results",
     "RunnerEntry": "edgemm.host.entries",
     "SinkEntry": "edgemm.host.entries",
     "Sound": "edgemm_plugins.inputs.audio",
     "SourceEntry": "edgemm.host.entries",
     "SourceUri": "edgemm.streaming.sources",
+    "Stream": "edgemm.streaming.stream",
     "TaskEntry": "edgemm.host.entries",
     "Tensor": "edgemm_plugins.inputs.tensor",
     "Text": "edgemm_plugins.inputs.text",
@@ -69,6 +74,7 @@ _LAZY = {
 __all__ = [
     "Array",
     "Audio",
+    "Batch",
     "Boxes",
     "Classes",
     "Clip",
@@ -83,6 +89,8 @@ __all__ = [
     "Inbox",
     "InputEntry",
     "InputKind",
+    "Live",
+    "Model",
     "Motion",
     "ObserverEntry",
     "Option",
@@ -90,11 +98,13 @@ __all__ = [
     "OutputKind",
     "Packet",
     "QuantizerEntry",
+    "Result",
     "RunnerEntry",
     "SinkEntry",
     "Sound",
     "SourceEntry",
     "SourceUri",
+    "Stream",
     "TaskEntry",
     "Tensor",
     "Text",
@@ -148,11 +158,14 @@ if TYPE_CHECKING:
     from edgemm.modeling.checkpoint import load
     from edgemm.modeling.wrap import wrap
     from edgemm.outputs.kind import OutputKind
+    from edgemm.outputs.results import Result
     from edgemm.profiling.profile import profile
-    from edgemm.runtime.model import open  # noqa: A004
+    from edgemm.runtime.batch import Batch
+    from edgemm.runtime.model import Model, open  # noqa: A004
+    from edgemm.runtime.schedule import Live
     from edgemm.streaming.inbox import Inbox
     from edgemm.streaming.sources import SourceUri
-    from edgemm.streaming.stream import stream
+    from edgemm.streaming.stream import Stream, stream
     from edgemm.training.evaluate import evaluate
     from edgemm.training.train import train
     from edgemm_plugins.inputs.audio import Audio, Sound

@@ -84,6 +84,10 @@ class NotFiniteError(EdgeMMError):
     """A node computed NaN or infinity where the model answers; a stream quarantines it, a single question fails."""
 
 
+class NoAnswerError(EdgeMMError):
+    """A result has no such output, because what it is made of was absent."""
+
+
 class OverdueError(EdgeMMError):
     """A run of a graph took too long and was stopped; a stream quarantines its node, a single question fails."""
 

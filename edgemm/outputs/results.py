@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from edgemm.errors import NoAnswerError, UnknownNameError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +47,12 @@ class Timings(NamedTuple):
 class Result:
     """Outputs, the state of every input, and timings. Built lazily: reading costs, making does not.
 
+        if result.ok:
+            print(result["answer"].label)
+
+    `result["answer"]` is what that output says, `result.get("answer")` the same or None, `"answer" in result` whether it says anything. The first results of a
+    stream may say nothing yet: an output whose inputs were absent is not there.
+
     Attributes:
         at_ns: the time that it speaks of, on the stream's clock.
         sequence: counts the results of a stream.
@@ -84,6 +92,45 @@ class Result:
         self._timings = timings
         self.sequence = sequence
         self.partial = partial
+
+    def __getitem__(self, name: str) -> Any:
+        """What an output says, as its kind reads it.
+
+        Raises:
+            UnknownNameError: the model has no such output.
+            NoAnswerError: it says nothing, because inputs were absent; the message says which, and why.
+        """
+        if name in self._tensors:
+            return self.outputs[name]
+        if name not in self._kinds:
+            raise UnknownNameError("output", name, self._kinds)
+        states = ", ".join(
+            f"{each} is {state.state}{f' ({state.reason})' if state.reason else ''}"
+            for each, state in self.inputs.items()
+        )
+        raise NoAnswerError(
+            f"output '{name}' says nothing: {states}. Ask result.ok before, or result.get('{name}'), which is None then"
+        )
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """What an output says, or `default` where it says nothing.
+
+        Raises:
+            UnknownNameError: the model has no such output.
+        """
+        return self[name] if name in self or name not in self._kinds else default
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
+    def __iter__(self) -> Iterator[str]:
+        """The outputs that say something."""
+        return iter(self._tensors)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every output says something."""
+        return len(self._tensors) == len(self._kinds)
 
     @property
     def outputs(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from edgemm.outputs.results import ABSENT, LIVE, InputState, Result, Timings
 from edgemm.runners.choosing import REFERENCE, choices, load_runners
 from edgemm.runners.providers import CPU
 from edgemm.runners.values import is_finite
+from edgemm.runtime.feeds import may_run
 from edgemm.runtime.single_pass import SinglePass, by_key, specs_by_key
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ class Model:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"Model('{self.name}': {', '.join(self.graph.inputs)} -> {', '.join(self.kinds)}; {self.variant}{', closed' * self._closed})"
 
     def close(self) -> None:
         """Release every graph."""
@@ -211,7 +215,15 @@ def _load(bundle: Bundle, wanted: str, provider: str, threads: int) -> tuple[str
 
 
 def check_inputs(model: Model, inputs: Mapping[str, Any]) -> None:
-    """Raise unless `inputs` names at least one input of the model, and only such."""
+    """Raise unless `inputs` names inputs of the model, and enough of them for an answer."""
     if not inputs:
         raise UsageError(f"give at least one input: {', '.join(model.graph.inputs)}")
     model._known(inputs)
+    usable = {f"{INPUT}.{name}" for name in inputs}
+    for node in model.graph.nodes:
+        concerned = node.members if node.presence else node.sources
+        if may_run(node, [source in usable for source in concerned]):
+            usable.add(node.name)
+    if not any(usable.issuperset(output.sources) for output in model.graph.outputs.values()):
+        needed = ", ".join(f"'{name}'" for name in model.graph.inputs if name not in inputs)
+        raise UsageError(f"no answer comes of {', '.join(inputs)} alone: '{model.name}' needs {needed} too")

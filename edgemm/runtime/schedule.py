@@ -90,6 +90,11 @@ class Live:
         return {name: cell.late for name, cell in self.inputs.items()}
 
     @property
+    def answered(self) -> int:
+        """How many results this stream has made."""
+        return self._sequence
+
+    @property
     def failing(self) -> dict[str, str]:
         """Node -> why it is quarantined."""
         return {step.node.name: step.error for step in self._failing}

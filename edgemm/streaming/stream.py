@@ -150,18 +150,12 @@ class Stream:
         self._ending = threading.Lock()
         self._closed = self._over = False
         self._outlet = Outlet(
-            consumers,
-            sinks,
-            observer,
-            block=not self._realtime,
-            on_finished=self._stop,
-            registered=registered,
-            clock=clock,
-        )
+            consumers, sinks, observer, block=not self._realtime, on_finished=self._stop, registered=registered, clock=clock
+        )  # fmt: skip
         self._losses = Losses(self._outlet.tell_drop, self._outlet.tell_error)
         self._mailbox = Mailbox(self._losses.tell)
-        names = [name for source in self._sources for name in source.inputs]
-        self._outlet.tell_start(names)
+        self._inputs = [name for source in self._sources for name in source.inputs]
+        self._outlet.tell_start(self._inputs)
         self._time = StreamTime(clock, sleep)
         self.started_ns = self._time.started_ns
         for source in self._sources:
@@ -171,7 +165,7 @@ class Stream:
         pumps = [Pump(source, self._mailbox, self._time, self._realtime, told) for source in self._sources]
         model_thread = threading.Thread(target=self._run, name="edgemm-model", daemon=True)
         self._threads = [*(pump.thread for pump in pumps), model_thread]
-        _LOG.info("stream of %s starts", ", ".join(names))
+        _LOG.info("stream of %s starts", ", ".join(self._inputs))
         for thread in self._threads:
             thread.start()
 
@@ -182,6 +176,9 @@ class Stream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"Stream({', '.join(self._inputs)} of {self.model!r}; {'ended' if self._over else 'running'})"
 
     def __iter__(self) -> Iterator[Result]:
         """Results in order, until every source has ended.
@@ -347,6 +344,10 @@ class Stream:
             self._push(packet)
         if end_ns is not None and not mailbox.stopped:  # it ended by itself: what is due up to the limit is answered
             self._emit_due(end_ns)
+        if not live.answered and not mailbox.stopped:  # a photo, a line: nothing was due before it ended
+            result = live.tick(self._time.now_ns() if self._realtime else self._reached_ns)
+            if result.tensors:
+                self._outlet.put(result)
 
     def _push(self, packet: Packet) -> None:
         try:

@@ -137,13 +137,14 @@ class FakeLive:
     Attributes:
         pushed: (input, value, time in ms), in order.
         ended: input -> reason.
+        answered: a fake answers whatever it is given, so nothing is left to say at the end.
         halted: whether it was told to run nothing more; what is due is left to the stream all the same.
     """
 
     def __init__(self, tick_ms, on_push):
         self.pushed, self.ended, self.late = [], {}, Counter()
         self.running, self.failing, self.halted = (), {}, False
-        self.due_ns = None
+        self.due_ns, self.answered = None, 1
         self._tick_ns = tick_ms * MS if tick_ms else 0
         self._on_push = on_push
 
