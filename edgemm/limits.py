@@ -29,6 +29,11 @@ MODEL_PARTS = (
 )
 LARGEST_COUNT = 2**31 - 1  # of pixels in a row, samples, Hz: what libraries take for a size
 
+# ---- checkpoints
+SPARE_PARAMETERS = (
+    2**24
+)  # more than a checkpoint holds, its specification may ask for, so that what does not fit is still named
+
 # ---- pictures
 PICTURE_PIXELS = 64 * 2**20  # twice those of 8K; a decoder holds several, and resizing takes 12 bytes for each
 
