@@ -151,7 +151,10 @@ class MediaFile:
                 self._damaged(reason_of_decoding(error))
                 continue
             for frame in frames:
-                yield packet.stream_index, frame
+                yield (
+                    packet.stream.index,
+                    frame,
+                )  # `stream_index` of the packets that flush decoders is 0, whosever they are
 
     def _demuxed(self, stopped: Callable[[], bool]) -> Iterator[Any]:
         """The packets of the chosen streams; a stream that begins in the middle of a file is passed over."""
