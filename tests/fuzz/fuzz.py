@@ -24,7 +24,7 @@ from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cases import HANG_S, Count, Ledger, save
+from cases import HANG_S, Count, Finding, Ledger, save
 from targets import Target, targets_of
 
 HOME = Path(__file__).parents[2] / ".fuzz"
@@ -119,13 +119,7 @@ def _watched(words: list[str], folder: Path, report: Report, findings: Path, unt
                     kind = "over"
                 if tell and time.monotonic() - shown > 1:
                     shown = time.monotonic()
-                    total = _sum(before, count)
-                    print(
-                        f"\r{report.target.name}: {total.cases:,} cases, {total.refused:,} refused ",
-                        end="",
-                        file=sys.stderr,
-                        flush=True,
-                    )
+                    _show(report.target.name, _sum(before, count))
         finally:
             process.kill()
             code = process.wait()
@@ -137,15 +131,17 @@ def _watched(words: list[str], folder: Path, report: Report, findings: Path, unt
     if not count.started_ns:
         raise SystemExit(f"{report.target.name}: its process {kind or 'ended'}, {code}, between two cases:\n{said}")
     report.count = report.count._replace(cases=report.count.cases + 1)
-    place = "" if kind else f"{code} {said[-300:]}"
-    save(
-        findings,
-        kind or "crash",
-        place,
-        ledger.case(),
-        f"the process {'hung' if kind else f'ended with {code}'}\n{said}",
+    finding = (
+        Finding("hang", "", f"it hung\n{said}")
+        if kind
+        else Finding("crash", f"{code} {said[-300:]}", f"it ended with {code}\n{said}")
     )
+    save(findings, finding, ledger.case())
     return True
+
+
+def _show(name: str, count: Count) -> None:
+    print(f"\r{name}: {count.cases:,} cases, {count.refused:,} refused ", end="", file=sys.stderr, flush=True)
 
 
 def _sum(before: Count, count: Count) -> Count:

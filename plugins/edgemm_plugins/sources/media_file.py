@@ -136,10 +136,20 @@ class MediaFile:
             time_ns = self._time_ns(frame, index)
             for name in self._streams[index]:
                 taker: SoundBlocks | TimesInOrder = sounds.get(name) or pictures[name]
-                yield from ((name, at, value) for at, value in taker.push(time_ns, frame))
+                yield from ((name, at, value) for at, value in self._taken(taker.push(time_ns, frame)))
         for name in self._specs:
             taker = sounds.get(name) or pictures[name]
-            yield from ((name, at, value) for at, value in taker.flush())
+            yield from ((name, at, value) for at, value in self._taken(taker.flush()))
+
+    def _taken(self, made: Iterator[tuple[int, Any]]) -> list[tuple[int, Any]]:
+        """What frames become; sound of a form that cannot be resampled is damage."""
+        import av
+
+        try:
+            return list(made)
+        except (av.FFmpegError, ValueError) as error:
+            self._damaged(reason_of(error))
+            return []
 
     def _frames(self, stopped: Callable[[], bool]) -> Iterator[tuple[int, Any]]:
         import av
