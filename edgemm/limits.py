@@ -30,6 +30,12 @@ LARGEST_COUNT = 2**31 - 1  # of pixels in a row, samples, Hz: what libraries tak
 # ---- checkpoints
 SPARE_PARAMETERS = 2**24  # so many more than it holds are made, so that what does not fit is named
 
+# ---- sound
+LOWEST_HZ, HIGHEST_HZ = (
+    100,
+    768_000,
+)  # of a file: recorders have 4,000 to 768,000; a resampler's filter grows with the ratio, to gigabytes
+
 # ---- pictures
 PICTURE_PIXELS = 64 * 2**20  # twice those of 8K; a decoder holds several, and resizing takes 12 bytes for each
 

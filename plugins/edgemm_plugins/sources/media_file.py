@@ -147,6 +147,9 @@ class MediaFile:
 
         try:
             return list(made)
+        except SourceError as error:
+            self._damaged(str(error))
+            return []
         except (av.FFmpegError, ValueError) as error:
             self._damaged(reason_of(error))
             return []

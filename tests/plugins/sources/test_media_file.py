@@ -136,6 +136,19 @@ def test_pictures_that_a_decoder_holds_to_the_end_are_pictures_where_sound_is_th
     assert brightness == pytest.approx(20 * np.arange(10), abs=4)
 
 
+@pytest.mark.parametrize(("rate_hz", "is_read"), [(99, False), (100, True), (768_000, True), (768_001, False)])
+def test_sound_at_a_rate_that_no_recorder_has_is_refused(tmp_path: Path, rate_hz: int, is_read: bool) -> None:
+    with wave.open(str(tmp_path / "fast.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(bytes(2 * rate_hz))
+    packets, error = read(build(str(tmp_path / "fast.wav"), {"audio": AUDIO}, OPTIONS))
+    assert bool(packets) == is_read
+    refusal = f"sound at {rate_hz} Hz is not read, only at 100 to 768000 Hz"
+    assert (error is None) if is_read else (refusal in str(error))
+
+
 @pytest.mark.parametrize("channels", [8, 9, 24])
 def test_sound_of_many_channels_is_averaged_too(tmp_path: Path, channels: int) -> None:
     with wave.open(str(tmp_path / "many.wav"), "wb") as file:
