@@ -21,7 +21,7 @@ from edgemm.uris import parse, redact
 from edgemm_plugins.inputs.audio import Sound
 from edgemm_plugins.sources.asked_inputs import check_inputs, sample_rate_hz
 from edgemm_plugins.sources.av_errors import reason_of, reason_of_decoding
-from edgemm_plugins.sources.frames import LIMITS, limit_pictures, rgb_from_frame
+from edgemm_plugins.sources.frames import limit_pictures, opening, rgb_from_frame
 from edgemm_plugins.sources.sound_blocks import SECOND_NS, SoundBlocks
 from edgemm_plugins.sources.timeline import Timeline, TimesInOrder
 
@@ -122,6 +122,8 @@ class MediaFile:
                 )
             if not 0 <= index < len(held[kind]):
                 raise SourceError(f"'{self._name}' has {len(held[kind])} {kind} stream(s); {word}_stream={index}")
+            if held[kind][index].codec_context is None:  # PyAV before 18 would bring the process down
+                raise SourceError(f"nothing here decodes the {kind} of '{self._name}', for input '{name}'")
             chosen.setdefault(held[kind][index].index, []).append(name)
         for stream in self._container.streams.video:
             stream.thread_type = "SLICE"  # frame threads would read far ahead
@@ -291,9 +293,9 @@ def _open(path: Path, name: str) -> InputContainer:
         raise SourceError(f"'{name}' is a folder; expected a video, sound or picture file")
     if not path.exists():
         raise SourceError(f"there is no file '{name}' (looked in {redact(str(path.absolute().parent))})")
-    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "pattern_type": "none", **LIMITS}
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "pattern_type": "none"}
     try:  # absolute, so that no name is taken for a protocol
-        container: InputContainer = av.open(str(path.absolute()), options=options, metadata_errors="replace")
+        container: InputContainer = av.open(str(path.absolute()), **opening(options), metadata_errors="replace")
         return container
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = reason_of(error)
