@@ -24,10 +24,17 @@ ZIP_TOTAL_BYTES = 16 * 2**30  # unpacked: more than the memory of the devices th
 
 # ---- declarations
 LONGEST_MS = 10.0**12  # of any time: 31 years, which 64 bits hold in ns
-MODEL_PARTS = (
-    1000  # inputs, nodes, outputs: models have dozens; a stream's start takes time that grows with their square
-)
+MODEL_PARTS = 1000  # inputs, nodes, outputs: models have dozens; a start takes time that grows with their square
 LARGEST_COUNT = 2**31 - 1  # of pixels in a row, samples, Hz: what libraries take for a size
+
+# ---- checkpoints
+SPARE_PARAMETERS = 2**24  # so many more than it holds are made, so that what does not fit is named
+
+# ---- sound
+LOWEST_HZ, HIGHEST_HZ = (
+    100,
+    768_000,
+)  # of a file: recorders have 4,000 to 768,000; a resampler's filter grows with the ratio, to gigabytes
 
 # ---- pictures
 PICTURE_PIXELS = 64 * 2**20  # twice those of 8K; a decoder holds several, and resizing takes 12 bytes for each

@@ -115,7 +115,9 @@ def _redact_authority(text: str) -> str:
 
 
 def _redact_word(word: str) -> str:
-    word = _SLIP.sub(rf"\g<before>{HIDDEN}@", _redact_parameters(word))
+    word = _redact_parameters(word)
+    end = word.rfind("@") + 1  # behind it nothing is looked for: that would take time that grows with the square
+    word = _SLIP.sub(rf"\g<before>{HIDDEN}@", word[:end]) + word[end:]
     plain = _unquoted(word)
     return plain if "@" in plain and "@" not in word else word  # a URI that was percent-encoded as a whole
 

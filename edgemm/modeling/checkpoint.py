@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 from edgemm.assets import Files
 from edgemm.errors import CheckpointError
 from edgemm.host.plugin_host import PluginHost
+from edgemm.limits import SPARE_PARAMETERS
 from edgemm.modeling.compose import ComposedModel, compose
 from edgemm.modeling.spec import ModelSpec, files_of_spec, spec_from_text
 from edgemm.reading.plain_json import value_from_json
@@ -83,7 +85,8 @@ def load(path: str | Path, *, host: PluginHost | None = None, spec: ModelSpec | 
                 f"'{path}' holds weights but no EdgeMM model specification; load it into your own nn.Module and use edgemm.wrap"
             )
         spec = spec_from_text(metadata["spec"], f"the specification in {path}", _files(path, files))
-    model = compose(spec, host)
+    with _at_most(sum(tensor.numel() for tensor in weights.values()) + SPARE_PARAMETERS, path):
+        model = compose(spec, host)
     _check_fit(model, weights, path)
     model.load_state_dict({name: weights[name].to(tensor.dtype) for name, tensor in model.state_dict().items()})
     return model.eval()
@@ -119,6 +122,27 @@ def _files(path: Path, held: Mapping[str, bytes]) -> Files:
         return held[name]
 
     return read
+
+
+@contextlib.contextmanager
+def _at_most(parameters: int, path: Path) -> Iterator[None]:
+    """A specification of a few bytes cannot make more parameters than that: refused before they are initialised, hence before they take memory."""
+    left, maker = parameters, threading.get_ident()
+
+    def count(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> None:
+        nonlocal left
+        left -= parameter.numel() if threading.get_ident() == maker else 0
+        if left < 0:
+            raise CheckpointError(
+                f"the checkpoint '{path}' does not fit its specification, which asks for more parameters than it holds, "
+                f"'{name}' {list(parameter.shape)} of a {type(module).__name__} among them"
+            )
+
+    hook = torch.nn.modules.module.register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _check_fit(model: ComposedModel, weights: dict[str, torch.Tensor], path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
-from edgemm.limits import EMPTY_ROWS
+from edgemm.limits import EMPTY_ROWS, ZIP_DIRECTORY_BYTES, ZIP_MEMBERS
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -42,8 +42,12 @@ def arrays_from_npz(file: IO[bytes], limit_bytes: int | None = None) -> dict[str
     """
     arrays: dict[str, np.ndarray] = {}
     try:
-        with zipfile.ZipFile(file) as archive:
+        limited = _Limited(file)
+        with zipfile.ZipFile(limited) as archive:
+            limited.limit = sys.maxsize
             members = archive.infolist()
+            if len(members) > ZIP_MEMBERS:
+                raise ValueError(f"it has {len(members)} arrays, at most {ZIP_MEMBERS} are read")
             total = sum(member.file_size for member in members)
             if limit_bytes is not None and total > limit_bytes:
                 raise ValueError(f"its arrays have {total} bytes, at most {limit_bytes} are read")
@@ -55,6 +59,20 @@ def arrays_from_npz(file: IO[bytes], limit_bytes: int | None = None) -> dict[str
     except _BROKEN as error:
         raise ValueError(str(error)) from None
     return arrays
+
+
+class _Limited:
+    """A file of which no more is read at once than a zip's directory may have, while that is read: `zipfile` reads it in one."""
+
+    limit = ZIP_DIRECTORY_BYTES
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.seek, self.tell, self.seekable, self._read = file.seek, file.tell, file.seekable, file.read
+
+    def read(self, size: int = -1) -> bytes:
+        if size > self.limit:
+            raise zipfile.BadZipFile(f"its directory has {size} bytes, at most {self.limit} are read")
+        return self._read(size)
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> np.ndarray:

@@ -86,8 +86,11 @@ class OnnxRuntimeRunner:
                 f"'edgemm doctor' checks this machine; --provider {CPU} runs everywhere"
             )
         self.memory = "cuda:0" if provider in ON_GPU else HOST
-        self.inputs: Sequence[TensorSpec] = tuple(_spec(value) for value in self.session.get_inputs())
-        self.outputs: Sequence[TensorSpec] = tuple(_spec(value) for value in self.session.get_outputs())
+        try:
+            self.inputs: Sequence[TensorSpec] = tuple(_spec(value) for value in self.session.get_inputs())
+            self.outputs: Sequence[TensorSpec] = tuple(_spec(value) for value in self.session.get_outputs())
+        except UnicodeDecodeError:
+            raise BundleError(f"graph '{name}' takes or gives what has no name in UTF-8") from None
         self._idle: list[Watched] = []  # of runs from several threads each has its own
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -46,6 +46,8 @@ MESSAGES = {
 _Table = dict[int, Any]  # tag -> the table of what is inside, or one of:
 _REFUSED: _Table = {}
 _OPERATOR: _Table = {}
+_DIMS: _Table = {}
+_RAW: _Table = {}
 _TABLES: dict[str, _Table] = {message: {} for message in MESSAGES}
 for _message, _inside in MESSAGES.items():
     _TABLES[_message].update({field << 3 | _BYTES: _TABLES[name] for field, name in _inside.items()})
@@ -53,7 +55,11 @@ _MODEL, _TENSOR, _NODE = _TABLES["ModelProto"], _TABLES["TensorProto"], _TABLES[
 _FUNCTION, _SPARSE = _TABLES["FunctionProto"], _TABLES["SparseTensorProto"]
 _TENSOR[13 << 3 | _BYTES] = _REFUSED  # external_data
 _NODE[4 << 3 | _BYTES] = _OPERATOR  # op_type
-_DATA_LOCATION = 14 << 3 | _VARINT
+_TENSOR[1 << 3 | _BYTES] = _DIMS
+_TENSOR[9 << 3 | _BYTES] = _RAW  # raw_data
+_DIM, _DATA_TYPE, _DATA_LOCATION = 1 << 3 | _VARINT, 2 << 3 | _VARINT, 14 << 3 | _VARINT
+# bits of one element by TensorProto.DataType, texts have none
+_BITS = (0, 32, 8, 8, 16, 16, 32, 64, 0, 8, 16, 64, 32, 64, 64, 128, 16, 8, 8, 8, 8, 4, 4, 4, 8, 2, 2)
 
 
 def check_self_contained(model: bytes, name: str) -> None:
@@ -64,8 +70,8 @@ def check_self_contained(model: bytes, name: str) -> None:
         name: the graph's, for messages.
 
     Raises:
-        BundleError: something in it is in another file, it is no ONNX file, it has more nodes or fields than a graph may have, or it would grow
-            when it is loaded.
+        BundleError: something in it is in another file, it is no ONNX file, it has more nodes or fields than a graph may have, a tensor whose
+            data is not as large as its shape, or it would grow when it is loaded.
     """
     if model[4:8] == _ORT_FORMAT:
         raise BundleError(f"graph '{name}' is in ONNX Runtime's own format; expected an ONNX file")
@@ -80,6 +86,7 @@ def _walk(model: bytes, name: str) -> None:
     waiting = [(0, len(model), _MODEL)]
     while waiting:
         at, end, inside = waiting.pop()
+        elements, kind, raw = 1, 0, -1  # of a tensor
         if inside is _NODE:
             nodes += 1
         elif inside is _FUNCTION or inside is _SPARSE:
@@ -93,9 +100,16 @@ def _walk(model: bytes, name: str) -> None:
             if tag > 127 or tag & 7 != _BYTES:
                 tag, at = _number(model, at - 2, name)
                 if tag & 7 != _BYTES:
-                    if tag == _DATA_LOCATION and inside is _TENSOR and model[at] != 0:
-                        _external(name)
-                    at = _behind(model, tag, at, name)
+                    if inside is _TENSOR and tag in (_DIM, _DATA_TYPE, _DATA_LOCATION):
+                        number, at = _number(model, at, name, _LONGEST_NUMBER)
+                        if tag == _DIM:
+                            elements *= number
+                        elif tag == _DATA_TYPE:
+                            kind = number
+                        elif number:
+                            _external(name)
+                    else:
+                        at = _behind(model, tag, at, name)
                     continue
                 size, at = _number(model, at, name)
             elif size > 127:
@@ -110,6 +124,10 @@ def _walk(model: bytes, name: str) -> None:
                 known = inside[tag]
                 if known is _REFUSED:
                     _external(name)
+                elif known is _RAW:
+                    raw = size
+                elif known is _DIMS:
+                    elements *= _product(model, at, at + size, name)
                 elif known is not _OPERATOR:
                     waiting.append((at, at + size, known))
                 elif model[at : at + size] == _ENGINE_CONTEXT:
@@ -119,6 +137,30 @@ def _walk(model: bytes, name: str) -> None:
             at += size
         if at > end:
             _unreadable(name)
+        if raw >= 0:
+            _check_size(elements, kind, raw, name)
+    _check_growth(nodes, growing, name)
+
+
+def _product(model: bytes, at: int, end: int, name: str) -> int:
+    """Of numbers one behind the other."""
+    product = 1
+    while at < end:
+        number, at = _number(model, at, name, _LONGEST_NUMBER)
+        product *= number
+    return product
+
+
+def _check_size(elements: int, kind: int, raw: int, name: str) -> None:
+    """A tensor has the bytes that its shape needs: ONNX Runtime before 1.25 reads on behind them, and crashes."""
+    bits = _BITS[kind] if kind < len(_BITS) else 0
+    if raw != (elements * bits + 7) // 8:
+        raise BundleError(
+            f"graph '{name}' holds a tensor of {elements} elements of type {kind} in {raw} bytes, which is not what they take"
+        )
+
+
+def _check_growth(nodes: int, growing: str, name: str) -> None:
     if nodes > GRAPH_NODES:
         raise BundleError(f"graph '{name}' has {nodes} nodes; at most {GRAPH_NODES} are loaded")
     if growing:

@@ -56,6 +56,20 @@ class Count(NamedTuple):
     size: int = 0
 
 
+class Finding(NamedTuple):
+    """What should not be.
+
+    Attributes:
+        kind: `hang`, `memory`, `crash`, or an error's class.
+        place: what tells it from others of its kind.
+        text: for people.
+    """
+
+    kind: str
+    place: str
+    text: str
+
+
 class Ledger:
     """Counts and the case that runs, in a file that two processes map."""
 
@@ -87,13 +101,8 @@ class Cases:
     def __init__(self, target: Target, reader: Reader, ledger: Ledger, findings: Path, wanted: int) -> None:
         from edgemm.errors import EdgeMMError
 
-        self._target, self._reader, self._ledger, self._findings, self._wanted = (
-            target,
-            reader,
-            ledger,
-            findings,
-            wanted,
-        )
+        self._target, self._reader, self._ledger = target, reader, ledger
+        self._findings, self._wanted = findings, wanted
         self._refusal = EdgeMMError
         self._count, self._parent = Count(), os.getppid()
 
@@ -104,7 +113,7 @@ class Cases:
         before = _memory("VmRSS", reset=True)
         self._ledger.write(count._replace(started_ns=time.monotonic_ns(), size=len(content)))
         started = _clock_s()
-        accepted, problem = self._outcome(content)
+        accepted, finding = self._outcome(content)
         seconds = _clock_s() - started
         taken = max(0, _memory("VmHWM") - before)
         if seconds > HANG_S:
@@ -112,27 +121,15 @@ class Cases:
             self.accepts(content)
             seconds = min(seconds, _clock_s() - started)  # what happens only once is no finding
         if seconds > HANG_S:
-            save(
-                self._findings,
-                "hang",
-                "",
-                content,
-                f"took {seconds:.1f} s; at most {HANG_S} s\n{problem}",
-            )
+            finding = Finding("hang", "", f"took {seconds:.1f} s; at most {HANG_S} s")
         elif taken > self._target.ceiling_mib * 2**20:
-            save(
-                self._findings,
-                "memory",
-                "",
-                content,
-                f"took {taken >> 20} MiB; at most {self._target.ceiling_mib} MiB\n{problem}",
-            )
-        elif problem:
-            save(self._findings, problem.split("\n", 1)[0], problem.split("\n", 1)[1], content, problem)
+            finding = Finding("memory", "", f"took {taken >> 20} MiB; at most {self._target.ceiling_mib} MiB")
+        if finding:
+            save(self._findings, finding, content)
         if os.getppid() != self._parent:  # nobody watches any more
             os._exit(1)
         self._count = Count(
-            count.cases + 1, count.accepted + accepted, count.refused + (not accepted and not problem), 0,
+            count.cases + 1, count.accepted + accepted, count.refused + (not accepted and not finding), 0,
             max(count.slowest_s, seconds), count.spent_s + seconds, max(count.largest_bytes, taken), 0,
         )  # fmt: skip
         self._ledger.write(self._count)
@@ -143,28 +140,28 @@ class Cases:
         """Whether it is read; not counted."""
         return self._outcome(content)[0]
 
-    def _outcome(self, content: bytes) -> tuple[bool, str]:
-        """Whether it was accepted; and, where it was neither accepted nor refused, the error's class, its place and its traceback."""
+    def _outcome(self, content: bytes) -> tuple[bool, Finding | None]:
+        """Whether it was accepted; and what it was where it was neither accepted nor refused."""
         try:
             self._reader(content)
         except self._refusal:
-            return False, ""
+            return False, None
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
             ours = [place for place in places if "/edgemm" in place and "site-packages" not in place]
-            return False, f"{type(error).__name__}\n{(ours or places)[-1]}\n{traceback.format_exc()}"
-        return True, ""
+            return False, Finding(type(error).__name__, (ours or places)[-1], traceback.format_exc())
+        return True, None
 
 
-def save(folder: Path, kind: str, place: str, content: bytes, text: str) -> None:
-    """Keep a finding, one of each kind and place: the file, and what it did."""
-    key = hashlib.sha256((kind + place.split("\n", 1)[0] if place else kind).encode()).hexdigest()[:8]
-    path = folder / f"{kind}-{key}"
+def save(folder: Path, finding: Finding, content: bytes) -> None:
+    """Keep the file, and what it did; one of each kind and place."""
+    key = hashlib.sha256(f"{finding.kind} {finding.place}".encode()).hexdigest()[:8]
+    path = folder / f"{finding.kind}-{key}"
     if not path.exists():
         path.write_bytes(content)
-        path.with_name(f"{path.name}.txt").write_text(text, encoding="utf-8", errors="replace")
+        path.with_name(f"{path.name}.txt").write_text(finding.text, encoding="utf-8", errors="replace")
 
 
 def _clock_s() -> float:

@@ -24,11 +24,12 @@ from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cases import HANG_S, Count, Ledger, save
+from cases import HANG_S, Count, Finding, Ledger, save
 from targets import Target, targets_of
 
 HOME = Path(__file__).parents[2] / ".fuzz"
 STUCK_S = 5 * HANG_S  # after which a process is killed; what only took long says so itself
+STARTING_S = 120.0  # the same between two cases, where it imports and instruments
 RESTARTS = 50  # of a process that died or hung: more of the same tell nothing new
 POLL_S = 0.05
 NOTHING = Count()
@@ -100,6 +101,7 @@ def fuzz(
 def _watched(words: list[str], folder: Path, report: Report, findings: Path, until: float, tell: bool) -> bool:
     """Run one process and add to the report what it did; whether it ended before its time."""
     before, ledger, shown = report.count, Ledger(folder / "ledger"), 0.0
+    seen, since = ledger.read(), time.monotonic()
     with (folder / "output").open("wb") as output:
         program = str(Path(__file__).parent / "cases.py")
         process = subprocess.Popen([sys.executable, program, *words], stdout=output, stderr=subprocess.STDOUT)
@@ -108,19 +110,16 @@ def _watched(words: list[str], folder: Path, report: Report, findings: Path, unt
             while process.poll() is None and not kind:
                 time.sleep(POLL_S)
                 count = ledger.read()
-                if count.started_ns and time.monotonic_ns() - count.started_ns > STUCK_S * 1e9:
+                if count != seen:
+                    seen, since = count, time.monotonic()
+                waited_s = time.monotonic() - since
+                if waited_s > (STUCK_S if count.started_ns else STARTING_S):
                     kind = "hang"
                 elif time.monotonic() > until:
                     kind = "over"
                 if tell and time.monotonic() - shown > 1:
                     shown = time.monotonic()
-                    total = _sum(before, count)
-                    print(
-                        f"\r{report.target.name}: {total.cases:,} cases, {total.refused:,} refused ",
-                        end="",
-                        file=sys.stderr,
-                        flush=True,
-                    )
+                    _show(report.target.name, _sum(before, count))
         finally:
             process.kill()
             code = process.wait()
@@ -130,17 +129,19 @@ def _watched(words: list[str], folder: Path, report: Report, findings: Path, unt
         return False
     said = (folder / "output").read_text(errors="replace")[-4000:]
     if not count.started_ns:
-        raise SystemExit(f"{report.target.name}: its process ended with {code} between two cases:\n{said}")
+        raise SystemExit(f"{report.target.name}: its process {kind or 'ended'}, {code}, between two cases:\n{said}")
     report.count = report.count._replace(cases=report.count.cases + 1)
-    place = "" if kind else f"{code} {said[-300:]}"
-    save(
-        findings,
-        kind or "crash",
-        place,
-        ledger.case(),
-        f"the process {'hung' if kind else f'ended with {code}'}\n{said}",
+    finding = (
+        Finding("hang", "", f"it hung\n{said}")
+        if kind
+        else Finding("crash", f"{code} {said[-300:]}", f"it ended with {code}\n{said}")
     )
+    save(findings, finding, ledger.case())
     return True
+
+
+def _show(name: str, count: Count) -> None:
+    print(f"\r{name}: {count.cases:,} cases, {count.refused:,} refused ", end="", file=sys.stderr, flush=True)
 
 
 def _sum(before: Count, count: Count) -> Count:

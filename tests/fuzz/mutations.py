@@ -262,8 +262,11 @@ def of_onnx(content: bytes, random: Random) -> bytes:
     fields = message.ListFields()
     if not fields or random.random() < 0.1:
         return of_bytes(content, random)
-    _change_field(message, *random.choice(fields), random)
-    changed: bytes = model.SerializeToString()
+    try:
+        _change_field(message, *random.choice(fields), random)
+        changed: bytes = model.SerializeToString()
+    except (ValueError, TypeError):  # no value of that field, or a text that is none
+        return of_bytes(content, random)
     return changed
 
 
@@ -283,13 +286,10 @@ def _change_field(message: Any, field: Any, value: Any, random: Random) -> None:
             int: (0, 1, 2, 3, 7, 8, 11, 16, -1, 2**31 - 1, 2**31, 2**63 - 1),
         }
         new = random.choice(samples.get(type(value[0] if several else value), (0,)))
-        try:
-            if several:
-                value[random.randrange(len(value))] = new
-            else:
-                setattr(message, field.name, new)
-        except (ValueError, TypeError):  # no value of that field
-            message.ClearField(field.name)
+        if several:
+            value[random.randrange(len(value))] = new
+        else:
+            setattr(message, field.name, new)
 
 
 def grammar_of(name: str) -> Grammar:

@@ -14,8 +14,9 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 pytest.importorskip("av")
 pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
 
-CASES = 300
+CASES = 200
 SEED = 20261124
 
 

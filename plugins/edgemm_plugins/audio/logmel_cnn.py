@@ -24,6 +24,7 @@ from edgemm_plugins.inputs.audio import Audio
 
 __all__ = ["Config", "LogMel", "LogmelCnn", "build"]
 
+LONGEST_SPECTRUM = 4096  # samples: the spectrum is a matrix of samples x samples
 _SOFT_FLOOR = 0.003
 _LOWEST_DEVIATION = 0.5
 
@@ -41,7 +42,7 @@ class Config(BaseModel, extra="forbid"):
     )
     frame_ms: float = Field(32.0, gt=0, description="length of one spectrum")
     frame_hop_ms: float = Field(10.0, gt=0, description="time between two spectra")
-    mels: int = Field(40, ge=16, description="number of mel bands")
+    mels: int = Field(40, ge=16, le=512, description="number of mel bands")
     lowest_hz: float = Field(60.0, ge=0, description="lower edge of the first band")
     highest_hz: float | None = Field(
         None, gt=0, description="upper edge of the last band; 0.975 of half the rate if unset"
@@ -191,7 +192,7 @@ def build(config: Config, input: Audio) -> LogmelCnn:
     """Make the encoder for sound at the input's rate.
 
     Raises:
-        SpecError: the mel bands do not fit below half the sampling rate, or the window is shorter than a spectrum.
+        SpecError: the mel bands do not fit below half the sampling rate, or the window is shorter than a spectrum or longer than it may be.
     """
     highest_hz = config.highest_hz or 0.4875 * input.sample_rate_hz
     if not config.lowest_hz < highest_hz <= input.sample_rate_hz / 2:
@@ -202,6 +203,11 @@ def build(config: Config, input: Audio) -> LogmelCnn:
     if input.window_ms < config.frame_ms:
         raise SpecError(
             f"audio.logmel_cnn: a window of {input.window_ms} ms is shorter than frame_ms ({config.frame_ms:g})"
+        )
+    samples = round(config.frame_ms * input.sample_rate_hz / 1000)
+    if samples > LONGEST_SPECTRUM:
+        raise SpecError(
+            f"audio.logmel_cnn: frame_ms ({config.frame_ms:g}) at {input.sample_rate_hz} Hz has {samples} samples; at most {LONGEST_SPECTRUM}"
         )
     return LogmelCnn(config, input.sample_rate_hz)
 

@@ -10,6 +10,7 @@ import numpy as np
 from edgemm.errors import InputError, SpecError
 from edgemm.inputs.kind import Feed, InputKind, Tensors, check_positive, not_this
 from edgemm.inputs.windows import SlidingWindow
+from edgemm.limits import HIGHEST_HZ
 from edgemm.tensors import BATCH, TensorSpec
 
 _FLOAT32 = np.dtype(np.float32)
@@ -47,6 +48,8 @@ class Audio(InputKind):
 
     def __post_init__(self) -> None:
         check_positive(self, "sample_rate_hz", "window_ms", "hop_ms")
+        if self.sample_rate_hz > HIGHEST_HZ:
+            raise SpecError(f"audio input: sample_rate_hz must be at most {HIGHEST_HZ}, got {self.sample_rate_hz}")
         if self.hop_ms > self.window_ms:
             raise SpecError(f"audio input: hop_ms ({self.hop_ms}) must not exceed window_ms ({self.window_ms})")
 

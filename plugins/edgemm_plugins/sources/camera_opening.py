@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgemm.errors import SourceError
 from edgemm.uris import Location
 from edgemm_plugins.sources.av_errors import reason_of
-from edgemm_plugins.sources.frames import LIMITS
+from edgemm_plugins.sources.frames import opening
 from edgemm_plugins.sources.network_address import address_of
 from edgemm_plugins.sources.rtsp_redirection import refuse_redirection
 from edgemm_plugins.sources.tls import certificate_problem, check_tls, tls_options
@@ -77,7 +77,9 @@ def _open_local(location: Location, options: Mapping[str, Any]) -> InputContaine
 
     wanted = {"video_size": options["size"], "framerate": options["rate"], "input_format": options["format"]}
     chosen = _limits(location.scheme) | {name: value for name, value in wanted.items() if value}
-    opened: InputContainer = av.open(str(_device(location)), format="v4l2", options=chosen, timeout=_timeout(options))
+    opened: InputContainer = av.open(
+        str(_device(location)), format="v4l2", **opening(chosen), timeout=_timeout(options)
+    )
     return opened
 
 
@@ -90,12 +92,14 @@ def _open_remote(location: Location, options: Mapping[str, Any]) -> InputContain
         chosen["rtsp_transport"] = options["transport"]
         if address.user is not None:
             refuse_redirection(address, options)
-    opened: InputContainer = av.open(address.url, options=chosen, timeout=_timeout(options), metadata_errors="replace")
+    opened: InputContainer = av.open(
+        address.url, **opening(chosen), timeout=_timeout(options), metadata_errors="replace"
+    )
     return opened
 
 
 def _limits(scheme: str) -> dict[str, str]:
-    return {"protocol_whitelist": PROTOCOLS[scheme], "format_whitelist": FORMATS[scheme], **LOW_DELAY, **LIMITS}
+    return {"protocol_whitelist": PROTOCOLS[scheme], "format_whitelist": FORMATS[scheme], **LOW_DELAY}
 
 
 def _timeout(options: Mapping[str, Any]) -> tuple[float, float]:

@@ -5,6 +5,7 @@ Source: FFmpeg's option `max_pixels`, https://ffmpeg.org/ffmpeg-codecs.html
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,19 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 LIMITS = {"max_pixels": str(PICTURE_PIXELS)}
-"""Options of `av.open`, for the pictures that it decodes to see what a stream is."""
+"""Options of decoders."""
+
+
+def opening(options: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """How `av.open` is told FFmpeg's options, so that it decodes nothing larger either when it looks what a stream is.
+
+    PyAV before 18 tells streams nothing: it frees what it did not allocate, and crashes, where streams appear while it looks (FLV, MPEG-TS).
+    """
+    import av
+
+    if int(av.__version__.partition(".")[0]) < 18:
+        return {"container_options": dict(options)}
+    return {"options": {**options, **LIMITS}}
 
 
 def limit_pictures(stream: VideoStream) -> None:

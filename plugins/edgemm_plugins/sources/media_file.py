@@ -21,7 +21,7 @@ from edgemm.uris import parse, redact
 from edgemm_plugins.inputs.audio import Sound
 from edgemm_plugins.sources.asked_inputs import check_inputs, sample_rate_hz
 from edgemm_plugins.sources.av_errors import reason_of, reason_of_decoding
-from edgemm_plugins.sources.frames import LIMITS, limit_pictures, rgb_from_frame
+from edgemm_plugins.sources.frames import limit_pictures, opening, rgb_from_frame
 from edgemm_plugins.sources.sound_blocks import SECOND_NS, SoundBlocks
 from edgemm_plugins.sources.timeline import Timeline, TimesInOrder
 
@@ -122,6 +122,8 @@ class MediaFile:
                 )
             if not 0 <= index < len(held[kind]):
                 raise SourceError(f"'{self._name}' has {len(held[kind])} {kind} stream(s); {word}_stream={index}")
+            if held[kind][index].codec_context is None:  # PyAV before 18 would bring the process down
+                raise SourceError(f"nothing here decodes the {kind} of '{self._name}', for input '{name}'")
             chosen.setdefault(held[kind][index].index, []).append(name)
         for stream in self._container.streams.video:
             stream.thread_type = "SLICE"  # frame threads would read far ahead
@@ -136,10 +138,23 @@ class MediaFile:
             time_ns = self._time_ns(frame, index)
             for name in self._streams[index]:
                 taker: SoundBlocks | TimesInOrder = sounds.get(name) or pictures[name]
-                yield from ((name, at, value) for at, value in taker.push(time_ns, frame))
+                yield from ((name, at, value) for at, value in self._taken(taker.push(time_ns, frame)))
         for name in self._specs:
             taker = sounds.get(name) or pictures[name]
-            yield from ((name, at, value) for at, value in taker.flush())
+            yield from ((name, at, value) for at, value in self._taken(taker.flush()))
+
+    def _taken(self, made: Iterator[tuple[int, Any]]) -> list[tuple[int, Any]]:
+        """What frames become; sound of a form that cannot be resampled is damage."""
+        import av
+
+        try:
+            return list(made)
+        except SourceError as error:
+            self._damaged(str(error))
+            return []
+        except (av.FFmpegError, ValueError) as error:
+            self._damaged(reason_of(error))
+            return []
 
     def _frames(self, stopped: Callable[[], bool]) -> Iterator[tuple[int, Any]]:
         import av
@@ -151,7 +166,10 @@ class MediaFile:
                 self._damaged(reason_of_decoding(error))
                 continue
             for frame in frames:
-                yield packet.stream_index, frame
+                yield (
+                    packet.stream.index,
+                    frame,
+                )  # `stream_index` of the packets that flush decoders is 0, whosever they are
 
     def _demuxed(self, stopped: Callable[[], bool]) -> Iterator[Any]:
         """The packets of the chosen streams; a stream that begins in the middle of a file is passed over."""
@@ -275,9 +293,9 @@ def _open(path: Path, name: str) -> InputContainer:
         raise SourceError(f"'{name}' is a folder; expected a video, sound or picture file")
     if not path.exists():
         raise SourceError(f"there is no file '{name}' (looked in {redact(str(path.absolute().parent))})")
-    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "pattern_type": "none", **LIMITS}
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "pattern_type": "none"}
     try:  # absolute, so that no name is taken for a protocol
-        container: InputContainer = av.open(str(path.absolute()), options=options, metadata_errors="replace")
+        container: InputContainer = av.open(str(path.absolute()), **opening(options), metadata_errors="replace")
         return container
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = reason_of(error)

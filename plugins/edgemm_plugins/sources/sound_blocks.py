@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgemm.errors import SourceError
+from edgemm.limits import HIGHEST_HZ, LOWEST_HZ
 from edgemm_plugins.inputs.audio import Sound
 
 if TYPE_CHECKING:
@@ -38,7 +40,13 @@ class SoundBlocks:
         self._form: tuple[Any, ...] = ()  # what the frames are; it may change midway
 
     def push(self, time_ns: int, frame: AudioFrame) -> Iterator[tuple[int, Sound]]:
-        """Take a frame whose first sample is at `time_ns`; yields (time of first sample, block)."""
+        """Take a frame whose first sample is at `time_ns`; yields (time of first sample, block).
+
+        Raises:
+            SourceError: it has a rate that no recorder has.
+        """
+        if not LOWEST_HZ <= frame.sample_rate <= HIGHEST_HZ:
+            raise SourceError(f"sound at {frame.sample_rate} Hz is not read, only at {LOWEST_HZ} to {HIGHEST_HZ} Hz")
         form = (frame.sample_rate, frame.format.name, frame.layout.name)
         if self._resampler is None or abs(time_ns - self._expected_ns) > GAP_NS or form != self._form:
             yield from self.flush()

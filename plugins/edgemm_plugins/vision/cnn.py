@@ -24,6 +24,7 @@ from edgemm_plugins.inputs.image import Image
 
 __all__ = ["Config", "LocalContrast", "VisionCnn", "build"]
 
+LARGEST_SIDE = 4096  # of a frame: the surroundings are a matrix of side x side
 EDGE_FILTER = 5  # side of the first filters, pixels
 
 
@@ -34,6 +35,7 @@ class Config(BaseModel, extra="forbid"):
     channels: tuple[int, ...] = Field(
         (16, 32, 64, 96),
         min_length=2,
+        max_length=16,
         description="channels of each convolution, border map included; all but the last halve the frame",
     )
     scales: int = Field(3, ge=1, le=3, description="sizes of the frame that are looked at: whole, 1/2, 1/4")
@@ -142,7 +144,15 @@ class VisionCnn(nn.Module):
 
 
 def build(config: Config, input: Image) -> VisionCnn:
-    """Make the encoder for frames of the input's height and width."""
+    """Make the encoder for frames of the input's height and width.
+
+    Raises:
+        SpecError: they are larger than what it is made for.
+    """
+    if max(input.height, input.width) > LARGEST_SIDE:
+        raise SpecError(
+            f"vision.cnn: takes frames of up to {LARGEST_SIDE} x {LARGEST_SIDE}, got {input.width} x {input.height}"
+        )
     return VisionCnn(config, input.height, input.width)
 
 

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from edgemm.limits import ZIP_DIRECTORY_BYTES
 from edgemm.reading.arrays import arrays_from_npz
 
 
@@ -122,6 +123,30 @@ def test_an_array_that_is_there_twice_is_refused():
         target.writestr("x.npy", npy(np.ones(3)))
     with pytest.raises(ValueError, match="'x' is in it twice"):
         arrays_from_npz(buffer)
+
+
+@pytest.mark.parametrize(
+    ("count", "name", "message"),
+    [
+        (10_001, "{}", "it has 10001 arrays, at most 10000"),
+        (9_000, "{:0>500}", "its directory has 4950000 bytes, at most"),
+    ],
+)
+def test_a_directory_that_is_long_is_refused(count, name, message):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as target:
+        for number in range(count):
+            target.writestr(f"{name.format(number)}.npy", b"")
+    with pytest.raises(ValueError, match=message):
+        arrays_from_npz(buffer)
+
+
+def test_an_array_that_is_larger_than_a_directory_may_be_is_read():
+    array = np.arange(3 * ZIP_DIRECTORY_BYTES // 4, dtype=np.float32)
+    stored = io.BytesIO()
+    np.savez(stored, x=array)
+    assert np.array_equal(arrays_from_npz(stored)["x"], array)
+    assert np.array_equal(arrays_from_npz(npz(x=array))["x"], array)
 
 
 def test_arrays_that_are_too_large_together_are_refused():

@@ -356,3 +356,46 @@ def test_a_graph_with_too_many_nodes_is_refused(monkeypatch):
     monkeypatch.setattr(self_contained, "GRAPH_NODES", 1)
     with pytest.raises(BundleError, match="has 2 nodes; at most 1 are loaded"):
         check_self_contained(content, "net")
+
+
+def sized(kind, dims, raw):
+    """A graph with one tensor, which says what it likes."""
+    tensor = TensorProto(name="w", data_type=kind, dims=dims, raw_data=raw)
+    graph = helper.make_graph([helper.make_node("Identity", ["w"], ["y"])], "g", [], [], [tensor])
+    return helper.make_model(graph).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("kind", "dims", "size"),
+    [
+        (TensorProto.FLOAT, [2, 3], 24), (TensorProto.INT64, [], 8), (TensorProto.BOOL, [0, 5], 0), (TensorProto.INT4, [3], 2),
+        (TensorProto.FLOAT16, [200], 400), (TensorProto.COMPLEX128, [1], 16), (TensorProto.UINT4, [4], 2),
+    ],
+)  # fmt: skip
+def test_a_tensor_with_the_bytes_that_its_shape_needs_is_taken_and_with_any_other_number_refused(kind, dims, size):
+    check_self_contained(sized(kind, dims, bytes(size)), "g")
+    for wrong in (size + 1, size - 1, 1000):
+        if wrong >= 0:
+            with pytest.raises(
+                BundleError, match=rf"'g' holds a tensor of \d+ elements of type {kind} in {wrong} bytes"
+            ):
+                check_self_contained(sized(kind, dims, bytes(wrong)), "g")
+
+
+@pytest.mark.parametrize(
+    ("kind", "dims"), [(TensorProto.STRING, [1]), (99, [1]), (TensorProto.FLOAT, [-1]), (TensorProto.FLOAT, [2**62, 4])]
+)
+def test_a_tensor_of_no_size_that_could_be_is_refused(kind, dims):
+    with pytest.raises(BundleError, match="which is not what they take"):
+        check_self_contained(sized(kind, dims, bytes(4)), "g")
+
+
+def test_a_shape_that_is_packed_counts_as_one_that_is_not():
+    packed = b"\x0a\x02\x02\x03" + b"\x10\x01" + b"\x4a" + bytes([24]) + bytes(24)  # dims [2, 3], FLOAT, raw_data
+    assert list(TensorProto.FromString(packed).dims) == [2, 3]
+    graph = b"\x2a" + bytes([len(packed)]) + packed
+    check_self_contained(b"\x3a" + bytes([len(graph)]) + graph, "g")
+    shorter = packed.replace(b"\x02\x03", b"\x02\x04", 1)
+    graph = b"\x2a" + bytes([len(shorter)]) + shorter
+    with pytest.raises(BundleError, match="a tensor of 8 elements of type 1 in 24 bytes"):
+        check_self_contained(b"\x3a" + bytes([len(graph)]) + graph, "g")

@@ -148,7 +148,12 @@ def test_the_exported_graph_computes_the_same_for_any_batch(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"lowest_hz": 5000.0}, "lowest_hz"), ({"highest_hz": 4500.0}, "highest_hz"), ({"frame_ms": 1500.0}, "frame_ms")],
+    [
+        ({"lowest_hz": 5000.0}, "lowest_hz"),
+        ({"highest_hz": 4500.0}, "highest_hz"),
+        ({"frame_ms": 1500.0}, "frame_ms"),
+        ({"frame_ms": 600.0}, r"frame_ms \(600\) at 8000 Hz has 4800 samples; at most 4096"),
+    ],
 )
 def test_options_that_do_not_fit_the_sound_are_refused(options, says):
     with pytest.raises(SpecError, match=says):

@@ -206,6 +206,7 @@ def test_a_gap_in_a_sound_starts_a_new_window():
         ({"kind": "image", "height": 3, "width": 0}, "at least 1"),
         ({"kind": "image", "height": 3, "width": 3, "hight": 3}, "unknown key 'hight'"),
         ({"kind": "image", "height": 3, "width": 3, "fit": "zoom"}, "crop, letterbox or stretch"),
+        ({"kind": "audio", "sample_rate_hz": 768_001}, "sample_rate_hz must be at most 768000, got 768001"),
         ({"kind": "audio", "sample_rate_hz": 8000, "window_ms": 10, "hop_ms": 20}, "must not exceed"),
         ({"kind": "tensor", "shape": [0]}, "at least 1"),
         ({"kind": "tensor", "shape": [1], "dtype": "complex64"}, "unknown dtype"),

@@ -17,7 +17,7 @@ from edgemm.limits import PICTURE_PIXELS
 from edgemm.testing.faults.servers import MjpegCamera
 from edgemm_plugins.inputs.clip import Clip
 from edgemm_plugins.inputs.image import Image
-from edgemm_plugins.sources import camera, camera_opening, edgemm_sources, frames, media_file
+from edgemm_plugins.sources import camera, edgemm_sources, frames, media_file
 
 pytestmark = pytest.mark.media
 IMAGE = {"image": Image(8, 8)}
@@ -90,9 +90,15 @@ def test_a_camera_that_sends_them_breaks_down_and_says_why(
         list(camera.build(mjpeg_camera.url(), IMAGE, OPTIONS).packets(lambda: False))
 
 
-@pytest.mark.parametrize("scheme", camera_opening.PROTOCOLS)
-def test_no_camera_is_looked_at_without_the_limit(scheme: str) -> None:
-    assert camera_opening._limits(scheme)["max_pixels"] == str(PICTURE_PIXELS)
+@pytest.mark.parametrize("version", ["18.0.0", "18.1.0rc1", "20.0"])
+def test_no_stream_is_looked_at_without_the_limit(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr(av, "__version__", version)
+    assert frames.opening({"a": "b"}) == {"options": {"a": "b", "max_pixels": str(PICTURE_PIXELS)}}
+
+
+def test_a_pyav_that_would_crash_is_told_nothing_of_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(av, "__version__", "17.1.0")
+    assert frames.opening({"a": "b"}) == {"container_options": {"a": "b"}}
 
 
 @pytest.mark.parametrize("kind", [Image(8, 8), Image(8, 8, "letterbox"), Clip(2, 8, 8)])

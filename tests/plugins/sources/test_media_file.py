@@ -116,6 +116,39 @@ def test_stereo_wave_at_another_rate(tmp_path: Path) -> None:
     assert np.abs(samples - expected)[200:-200].max() < 0.005  # same time, same loudness: half of one channel
 
 
+def test_pictures_that_a_decoder_holds_to_the_end_are_pictures_where_sound_is_the_first_stream(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "sound_first.mkv"), "w") as container:
+        audio = container.add_stream("aac", rate=48000, layout="mono")
+        video = container.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * number, np.uint8), format="rgb24")
+            frame.pts = number
+            container.mux(video.encode(frame))
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.float32), format="fltp", layout="mono")
+            sound.rate, sound.pts = 48000, 4800 * number
+            container.mux(audio.encode(sound))
+        for stream in (video, audio):
+            container.mux(stream.encode(None))
+    packets, error = read(build(str(tmp_path / "sound_first.mkv"), BOTH, OPTIONS))
+    assert error is None
+    brightness = [packet.value.mean() for packet in of("image", packets)]
+    assert brightness == pytest.approx(20 * np.arange(10), abs=4)
+
+
+@pytest.mark.parametrize(("rate_hz", "is_read"), [(99, False), (100, True), (768_000, True), (768_001, False)])
+def test_sound_at_a_rate_that_no_recorder_has_is_refused(tmp_path: Path, rate_hz: int, is_read: bool) -> None:
+    with wave.open(str(tmp_path / "fast.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(bytes(2 * rate_hz))
+    packets, error = read(build(str(tmp_path / "fast.wav"), {"audio": AUDIO}, OPTIONS))
+    assert bool(packets) == is_read
+    refusal = f"sound at {rate_hz} Hz is not read, only at 100 to 768000 Hz"
+    assert (error is None) if is_read else (refusal in str(error))
+
+
 @pytest.mark.parametrize("channels", [8, 9, 24])
 def test_sound_of_many_channels_is_averaged_too(tmp_path: Path, channels: int) -> None:
     with wave.open(str(tmp_path / "many.wav"), "wb") as file:
