@@ -5,7 +5,7 @@ the working directory, older ones anywhere, and what it finds comes out in the a
 provider would load as native code. Both are refused, wherever the format lets a tensor or a node stand.
 
 A loader writes functions out where they are called, so twenty that call one another twice each become a million nodes, and it fills up sparse tensors
-with zeros; what joins strings takes memory that has no ceiling. These are refused too: no exporter of ours makes them.
+with zeros; texts lie where no ceiling counts them. These are refused too: no exporter of ours makes them.
 
 The protobuf messages are walked and what they hold is skipped, so that no weights are copied, the time grows with the number of nodes, and no package is
 needed. What is no sound message is refused as well: a laxer parser could see something else in it. It knows nothing of sessions.
@@ -23,7 +23,8 @@ from edgemm.limits import GRAPH_FIELDS, GRAPH_NODES
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types; groups (3 and 4) are in no ONNX file
 _LONGEST_TAG, _LARGEST_TAG, _LONGEST_NUMBER = 5, 2**32 - 1, 10
 _ORT_FORMAT = b"ORTM"  # from byte 4 on in ONNX Runtime's own format, for which it looks before it reads protobuf
-_ENGINE_CONTEXT, _JOINED_STRINGS = b"EPContext", b"StringConcat"
+_ENGINE_CONTEXT = b"EPContext"
+_TEXT = 8  # TensorProto.DataType.STRING
 
 # message -> {field: the message inside}: every way from a model to a tensor or a node
 MESSAGES = {
@@ -47,6 +48,7 @@ _Table = dict[int, Any]  # tag -> the table of what is inside, or one of:
 _REFUSED: _Table = {}
 _OPERATOR: _Table = {}
 _DIMS: _Table = {}
+_NAME: _Table = {}
 _RAW: _Table = {}
 _TABLES: dict[str, _Table] = {message: {} for message in MESSAGES}
 for _message, _inside in MESSAGES.items():
@@ -55,9 +57,13 @@ _MODEL, _TENSOR, _NODE = _TABLES["ModelProto"], _TABLES["TensorProto"], _TABLES[
 _FUNCTION, _SPARSE = _TABLES["FunctionProto"], _TABLES["SparseTensorProto"]
 _TENSOR[13 << 3 | _BYTES] = _REFUSED  # external_data
 _NODE[4 << 3 | _BYTES] = _OPERATOR  # op_type
+_ATTRIBUTE = _TABLES["AttributeProto"]
+_ATTRIBUTE[1 << 3 | _BYTES] = _NAME
 _TENSOR[1 << 3 | _BYTES] = _DIMS
 _TENSOR[9 << 3 | _BYTES] = _RAW  # raw_data
 _DIM, _DATA_TYPE, _DATA_LOCATION = 1 << 3 | _VARINT, 2 << 3 | _VARINT, 14 << 3 | _VARINT
+_WHOLE = 3 << 3 | _VARINT  # an attribute's number
+_MAKES_TEXTS = (b"_string", b"_strings")  # how attributes end that do: of Constant, of LabelEncoder
 # bits of one element by TensorProto.DataType, texts have none
 _BITS = (0, 32, 8, 8, 16, 16, 32, 64, 0, 8, 16, 64, 32, 64, 64, 128, 16, 8, 8, 8, 8, 4, 4, 4, 8, 2, 2)
 
@@ -86,7 +92,8 @@ def _walk(model: bytes, name: str) -> None:
     waiting = [(0, len(model), _MODEL)]
     while waiting:
         at, end, inside = waiting.pop()
-        elements, kind, raw = 1, 0, -1  # of a tensor
+        elements, kind, raw = 1, 0, -1  # of a tensor, or the number of an attribute that is called `to`
+        of_type = inside is _TENSOR
         if inside is _NODE:
             nodes += 1
         elif inside is _FUNCTION or inside is _SPARSE:
@@ -100,14 +107,8 @@ def _walk(model: bytes, name: str) -> None:
             if tag > 127 or tag & 7 != _BYTES:
                 tag, at = _number(model, at - 2, name)
                 if tag & 7 != _BYTES:
-                    if inside is _TENSOR and tag in (_DIM, _DATA_TYPE, _DATA_LOCATION):
-                        number, at = _number(model, at, name, _LONGEST_NUMBER)
-                        if tag == _DIM:
-                            elements *= number
-                        elif tag == _DATA_TYPE:
-                            kind = number
-                        elif number:
-                            _external(name)
+                    if inside is _TENSOR or inside is _ATTRIBUTE:
+                        at, elements, kind = _whole(model, tag, at, inside is _TENSOR, elements, kind, name)
                     else:
                         at = _behind(model, tag, at, name)
                     continue
@@ -128,18 +129,35 @@ def _walk(model: bytes, name: str) -> None:
                     raw = size
                 elif known is _DIMS:
                     elements *= _product(model, at, at + size, name)
+                elif known is _NAME:
+                    of_type = model[at : at + size] == b"to"
+                    growing = "texts" if model[at : at + size].endswith(_MAKES_TEXTS) else growing
                 elif known is not _OPERATOR:
                     waiting.append((at, at + size, known))
                 elif model[at : at + size] == _ENGINE_CONTEXT:
                     _engine(name)
-                elif model[at : at + size] == _JOINED_STRINGS:
-                    growing = "strings that it joins"
             at += size
         if at > end:
             _unreadable(name)
         if raw >= 0:
             _check_size(elements, kind, raw, name)
+        if kind == _TEXT and of_type:
+            growing = "texts"
     _check_growth(nodes, growing, name)
+
+
+def _whole(
+    model: bytes, tag: int, at: int, of_tensor: bool, elements: int, kind: int, name: str
+) -> tuple[int, int, int]:
+    """Where a number of a tensor or of an attribute ends; how many elements and what type there are with it."""
+    if tag not in ((_DIM, _DATA_TYPE, _DATA_LOCATION) if of_tensor else (_WHOLE,)):
+        return _behind(model, tag, at, name), elements, kind
+    number, at = _number(model, at, name, _LONGEST_NUMBER)
+    if tag == _DIM and of_tensor:
+        return at, elements * number, kind
+    if tag == _DATA_LOCATION and of_tensor:
+        return (at, elements, kind) if number == 0 else _external(name)
+    return at, elements, number
 
 
 def _product(model: bytes, at: int, end: int, name: str) -> int:

@@ -331,8 +331,17 @@ def with_function():
     return model
 
 
-def joining_strings():
-    return model_of([helper.make_node("StringConcat", ["a", "a"], ["b"]), add()], [tensor()])
+def texts():
+    many = TensorProto(name="s", data_type=TensorProto.STRING, dims=[2**27])  # 4 GiB of empty ones
+    return model_of([add()], [tensor(), many])
+
+
+def texts_of_numbers():
+    return model_of([helper.make_node("Cast", ["x"], ["t"], to=TensorProto.STRING), add()], [tensor()])
+
+
+def texts_of_a_constant():
+    return model_of([helper.make_node("Constant", [], ["t"], value_strings=[b"a" * 100]), add()], [tensor()])
 
 
 def dense_in_a_file():
@@ -342,7 +351,7 @@ def dense_in_a_file():
 
 @pytest.mark.parametrize(
     ("make", "what"),
-    [(with_function, "functions of its own"), (joining_strings, "strings that it joins"), (dense_in_a_file, "a sparse tensor")],
+    [(with_function, "functions of its own"), (texts, "texts"), (texts_of_numbers, "texts"), (texts_of_a_constant, "texts"), (dense_in_a_file, "a sparse tensor")],
 )  # fmt: skip
 def test_what_would_grow_beyond_its_file_is_refused(make, what):
     with pytest.raises(BundleError, match=f"graph 'net' has {what}, which take memory beyond the file's size"):
@@ -399,3 +408,9 @@ def test_a_shape_that_is_packed_counts_as_one_that_is_not():
     graph = b"\x2a" + bytes([len(shorter)]) + shorter
     with pytest.raises(BundleError, match="a tensor of 8 elements of type 1 in 24 bytes"):
         check_self_contained(b"\x3a" + bytes([len(graph)]) + graph, "g")
+
+
+def test_numbers_may_be_cast_to_numbers():
+    nodes = [helper.make_node("Cast", ["x"], ["d"], to=TensorProto.DOUBLE), add()]
+    grouped = helper.make_node("Other", ["x"], ["z"], group=TensorProto.STRING)
+    check_self_contained(model_of([*nodes, grouped], [tensor()]).SerializeToString(), "net")

@@ -225,8 +225,10 @@ def test_profile_measures_an_engine(machine, bundle):
 def test_the_commands_take_the_word_and_nothing_less(machine, bundle, tmp_path, capsys):
     words = tmp_path / "words.jsonl"
     words.write_text('{"t": 0.0, "text": "add"}\n')
+    photo = tmp_path / "photo.ppm"
+    photo.write_bytes(b"P6 2 2 255\n" + bytes(12))
     key = engine_key(bundle, "fp16")
-    run = ["run", str(bundle), "-i", f"text={words}", "--fast", "--json", "--variant", key]
+    run = ["run", str(bundle), "-i", f"text={words}", "-i", f"image={photo}", "--fast", "--json", "--variant", key]
     profile = ["profile", str(bundle), "--runs", "2", "--json", "--variant", key]
     for command in (run, profile):
         assert main(command) == 2
