@@ -98,12 +98,16 @@ class OnnxRuntimeRunner:
 
         Raises:
             OverdueError: it took too long, and was stopped.
+            BundleError: an output has not the shape that the graph declares, or other rows than were given.
         """
         try:
             watched = self._idle.pop()
         except IndexError:
             watched = Watched(self.max_run_s)
-        watched.max_s = self.max_run_s * max((len(array) for array in feeds.values() if array.ndim), default=1)
+        rows = next(
+            (len(feeds[spec.name]) for spec in self.inputs if spec.shape[:1] == (BATCH,) and spec.name in feeds), 1
+        )
+        watched.max_s = self.max_run_s * max(rows, 1)
         watched.begun += 1
         try:
             outputs: list[np.ndarray] = self.session.run(None, feeds, watched.options)
@@ -113,6 +117,8 @@ class OnnxRuntimeRunner:
         finally:
             watched.ended = watched.begun
             self._idle.append(watched)
+        for spec, array in zip(self.outputs, outputs, strict=True):
+            _check_shape(spec, array.shape, rows, self.name)
         return outputs
 
     def bind(self, batch: int = 1) -> Bound:
@@ -246,6 +252,17 @@ class _DeviceValue:
         self._array.fill(0)
         self.handle.update_inplace(self._array)
         self.stale = False
+
+
+def _check_shape(spec: TensorSpec, shape: tuple[int, ...], rows: int, graph: str) -> None:
+    """What a graph computes may have another shape than it declares, where that depends on data; only named axes may be empty."""
+    declared = [rows if size == BATCH else size for size in spec.shape]
+    if len(shape) != len(declared) or any(
+        isinstance(size, int) and size != actual for size, actual in zip(declared, shape, strict=True)
+    ):
+        raise BundleError(
+            f"graph '{graph}' gave '{spec.name}' as {list(shape)}; it declares {spec}, for {rows} row{'s' * (rows != 1)}"
+        )
 
 
 def _raise_overdue(watched: Watched, name: str, error: Exception) -> None:

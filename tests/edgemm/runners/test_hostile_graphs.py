@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import edgemm
-from edgemm.errors import OverdueError, UsageError
+from edgemm.errors import BundleError, OverdueError, UsageError
 from edgemm.runners.onnxruntime import OnnxRuntimeRunner
 from edgemm.runners.values import bind
 from edgemm.streaming.interfaces import Observer
@@ -116,6 +116,48 @@ def test_runs_on_two_threads_are_stopped_each_for_itself():
     for thread in threads:
         thread.join(5)
     assert len(failed) == 2
+
+
+def shaped(shape):
+    """Declares y as (batch, n), and gives ones of `shape` times x, behind an If that hides the rank from whoever infers shapes."""
+    ones = helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
+    branches = {
+        "then_branch": helper.make_graph(
+            [helper.make_node("Identity", ["made"], ["a"])], "t", [], [helper.make_tensor_value_info("a", 1, None)]
+        ),
+        "else_branch": helper.make_graph(
+            [helper.make_node("Identity", ["x"], ["b"])], "e", [], [helper.make_tensor_value_info("b", 1, None)]
+        ),
+    }
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["largest"], keepdims=0),
+        helper.make_node("Cast", ["largest"], ["times"], to=TensorProto.INT64),
+        helper.make_node("Cast", ["largest"], ["so"], to=TensorProto.BOOL),
+        helper.make_node("Mul", ["shape", "times"], ["sizes"]),
+        helper.make_node("ConstantOfShape", ["sizes"], ["made"], value=ones),
+        helper.make_node("If", ["so"], ["y"], **branches),
+    ]
+    sizes = helper.make_tensor("shape", TensorProto.INT64, [len(shape)], shape)
+    graph = helper.make_graph(nodes, "g", [value("x")], [value("y", ("batch", "n"))], [sizes])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+
+
+@pytest.mark.parametrize("shape", [[0, 3], [], [3], [1, 2, 2], [5, 3]], ids=str)
+def test_what_has_not_the_shape_that_was_declared_fails_alone(one_node_of, shape):
+    with edgemm.open(one_node_of(shaped(shape))) as model:
+        with pytest.raises(
+            BundleError, match=r"graph 'net' gave 'y' as \[.*; it declares float32 \[batch, n\], for 1 row"
+        ):
+            model.infer(x=FOREVER[0])
+        live = model.live()
+        assert not live.push("x", FOREVER[0], 0).ok
+        assert "it declares" in live.failing["net"]
+        assert live.push("x", ONCE[0], 1_000_000_000).ok, "the next one is answered"
+
+
+def test_an_axis_that_has_a_name_may_be_empty():
+    runner = OnnxRuntimeRunner(shaped([1, 0]), "net")
+    assert runner.run({"x": FOREVER})[0].shape == (1, 0)
 
 
 @pytest.fixture
