@@ -29,6 +29,13 @@ MODEL_PARTS = (
 )
 LARGEST_COUNT = 2**31 - 1  # of pixels in a row, samples, Hz: what libraries take for a size
 
+# ---- texts that become tokens
+TEXT_CHARACTERS = 2**16  # some 20 pages; what makes words of a text may take time that grows with its square
+TOKENIZED_BYTES = 2**26  # of a text after a tokenizer's own steps, which take some 20 bytes for each
+TOKENIZER_GROWTH = 10_000  # what its steps may make of a byte: an upper bound, which is 3,000 for ALBERT's
+TOKENIZER_STEPS = 100  # with each text: tokenizers have up to ten
+TOKENIZER_REPEATS = 256  # characters of a string that is repeated for each token: `[UNK]`, `##`, `</w>`
+
 # ---- pictures
 PICTURE_PIXELS = 64 * 2**20  # twice those of 8K; a decoder holds several, and resizing takes 12 bytes for each
 
