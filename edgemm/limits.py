@@ -30,11 +30,16 @@ MODEL_PARTS = (
 LARGEST_COUNT = 2**31 - 1  # of pixels in a row, samples, Hz: what libraries take for a size
 
 # ---- texts that become tokens
-TEXT_CHARACTERS = 2**16  # some 20 pages; what makes words of a text may take time that grows with its square
-TOKENIZED_BYTES = 2**26  # of a text after a tokenizer's own steps, which take some 20 bytes for each
-TOKENIZER_GROWTH = 10_000  # what its steps may make of a byte: an upper bound, which is 3,000 for ALBERT's
+TEXT_CHARACTERS = 2**15  # some 10 pages; the slowest vocabularies take seconds for so many
+TOKENIZED_BYTES = (
+    2**22
+)  # of a text after a tokenizer's own steps: 1.5 GB and four seconds where each byte becomes a token
+TOKENIZER_GROWTH = 10_000  # what its steps may make of a byte: an upper bound, which is 2,200 for ALBERT's (so 1.9 kB of text), 132 for XLM-R's, 12 for Llama's
 TOKENIZER_STEPS = 100  # with each text: tokenizers have up to ten
 TOKENIZER_REPEATS = 256  # characters of a string that is repeated for each token: `[UNK]`, `##`, `</w>`
+TOKENIZER_WORD = (
+    1000  # characters of a word that WordPiece looks up, in time that grows with their square and more; BERT's are 100
+)
 
 # ---- pictures
 PICTURE_PIXELS = 64 * 2**20  # twice those of 8K; a decoder holds several, and resizing takes 12 bytes for each

@@ -14,11 +14,11 @@ from math import prod
 from typing import Any
 
 from edgemm.errors import SpecError
-from edgemm.limits import TOKENIZER_GROWTH, TOKENIZER_REPEATS, TOKENIZER_STEPS
+from edgemm.limits import TOKENIZER_GROWTH, TOKENIZER_REPEATS, TOKENIZER_STEPS, TOKENIZER_WORD
 
 _OF_TYPE = {
     "NFD": 4, "NFKD": 11, "NFC": 3, "NFKC": 11,  # the longest: U+FDFA is 18 letters
-    "Lowercase": 2,
+    "Lowercase": 1.5,
     "BertNormalizer": 8,  # decomposes, and puts spaces around each ideograph
     "ByteLevel": 4,  # a letter of two bytes for each byte, behind a space
 }  # fmt: skip
@@ -32,13 +32,16 @@ def growth(content: Any) -> float:
         content: a tokenizer.json, parsed.
 
     Raises:
-        SpecError: more than anybody needs, or strings that would be repeated for each token are long.
+        SpecError: more than anybody needs; or there are too many steps, too long words, or long strings that each token repeats.
     """
     for part in ("model", "padding"):
         for name in _REPEATED:
             repeated = _field(content.get(part), name)
             if isinstance(repeated, str) and len(repeated) > TOKENIZER_REPEATS:
                 raise SpecError(f"its {name} has {len(repeated)} characters, at most {TOKENIZER_REPEATS} are taken")
+    word = _field(content.get("model"), "max_input_chars_per_word")
+    if isinstance(word, int) and word > TOKENIZER_WORD:
+        raise SpecError(f"its max_input_chars_per_word is {word}, at most {TOKENIZER_WORD} are taken")
     steps = [step for part in ("normalizer", "pre_tokenizer") for step in _steps(content.get(part))]
     if len(steps) > TOKENIZER_STEPS:
         raise SpecError(f"it takes {len(steps)} steps with each text, at most {TOKENIZER_STEPS} are taken")

@@ -220,6 +220,10 @@ def test_a_tokenizer_that_multiplies_texts_is_refused(content):
         (with_steps(*[{"type": "Lowercase"}] * 101), "it takes 103 steps with each text, at most 100"),
         (with_steps(model={"unk_token": "x" * 999}), "its unk_token has 999 characters, at most 256"),
         (with_steps(padding=PADDING), "its pad_token has 999 characters, at most 256"),
+        (
+            with_steps(model={"max_input_chars_per_word": 10**9}),
+            "its max_input_chars_per_word is 1000000000, at most 1000",
+        ),
         (FILE.replace(b'"normalizer"', b'"normalizer":null,"normalizer"'), "twice|duplicate"),
     ],
 )
@@ -235,11 +239,11 @@ def test_the_steps_of_known_tokenizers_are_taken():
         Tokens(with_steps(*steps)).open_feed()
 
 
-@pytest.mark.parametrize("text", ["a" * (2**16 + 1), "加" * 3000])
+@pytest.mark.parametrize("text", ["a" * (2**15 + 1), "加" * 200])
 def test_a_long_text_is_refused_before_it_is_tokenized(text):
     kind = Tokens(with_steps(replaces({"String": "a"}, "a" * 9000)), 4)
-    kind.convert("加" * 2000)
-    with pytest.raises(InputError, match=f"a text of {len(text)} characters; at most 65536, and 7456 bytes"):
+    kind.convert("加" * 155)
+    with pytest.raises(InputError, match=f"a text of {len(text)} characters; at most 32768, and 466 bytes"):
         kind.convert(text)
 
 
