@@ -36,6 +36,18 @@ LOWEST_HZ, HIGHEST_HZ = (
     768_000,
 )  # of a file: recorders have 4,000 to 768,000; a resampler's filter grows with the ratio, to gigabytes
 
+# ---- texts that become tokens
+TEXT_CHARACTERS = 2**15  # some 10 pages; the slowest vocabularies take seconds for so many
+TOKENIZED_BYTES = (
+    2**22
+)  # of a text after a tokenizer's own steps: 1.5 GB and four seconds where each byte becomes a token
+TOKENIZER_GROWTH = 10_000  # what its steps may make of a byte: an upper bound, which is 2,200 for ALBERT's (so 1.9 kB of text), 132 for XLM-R's, 12 for Llama's
+TOKENIZER_STEPS = 100  # with each text: tokenizers have up to ten
+TOKENIZER_REPEATS = 256  # characters of a string that is repeated for each token: `[UNK]`, `##`, `</w>`
+TOKENIZER_WORD = (
+    1000  # characters of a word that WordPiece looks up, in time that grows with their square and more; BERT's are 100
+)
+
 # ---- pictures
 PICTURE_PIXELS = 64 * 2**20  # twice those of 8K; a decoder holds several, and resizing takes 12 bytes for each
 

@@ -11,7 +11,9 @@ import re
 from typing import Any
 
 _JOINERS = "\u200c\u200d"
-_HARMFUL = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+_HARMFUL = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
@@ -32,4 +34,4 @@ def json_text(value: Any, **options: Any) -> str:
         options: for it.
     """
     text = json.dumps(value, ensure_ascii=False, **options)
-    return _HARMFUL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return _HARMFUL.sub(lambda match: json.dumps(match[0])[1:-1], text)

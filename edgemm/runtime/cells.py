@@ -158,7 +158,7 @@ class InputCell(Cell):
         """
         try:
             tensors = self.kind.convert(raw)
-        except Exception as error:  # a plugin's, whatever it is
+        except BaseException as error:  # a plugin's, whatever it is: a library's panic is no Exception
             self._refuse(error)
         self.newest_ns = captured_ns
         self.ended = ""
@@ -180,7 +180,7 @@ class InputCell(Cell):
             again = self.compare and self.captured_ns != NEVER and _same(raw, self._compared)
             if not again:
                 made = self.feed.push(raw, captured_ns)
-        except Exception as error:  # a plugin's, whatever it is
+        except BaseException as error:  # a plugin's, whatever it is: a library's panic is no Exception
             self._refuse(error)
         before(captured_ns)
         self.newest_ns = captured_ns
@@ -206,14 +206,16 @@ class InputCell(Cell):
             for tensors, at_ns in made:
                 self.take(tensors, at_ns)
                 yield at_ns
-        except Exception as error:  # of a feed that is a generator
+        except GeneratorExit:  # nobody asks for more
+            raise
+        except BaseException as error:  # of a feed that is a generator
             self._refuse(error)
 
-    def _refuse(self, error: Exception) -> NoReturn:
+    def _refuse(self, error: BaseException) -> NoReturn:
         """A value was not taken: whatever its kind raised, only the value is lost. What is missing on this machine is no matter of one value."""
         if isinstance(error, InputError):
             raise InputError(f"input '{self.name}': {error}") from None
-        if isinstance(error, EdgeMMError):
+        if isinstance(error, (EdgeMMError, KeyboardInterrupt, SystemExit)):  # the latter may be a signal's
             raise error
         raise InputError(f"input '{self.name}': {type(error).__name__}: {error}") from error
 

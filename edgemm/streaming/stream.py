@@ -278,7 +278,7 @@ class Stream:
     def _close_source(self, source: Source) -> None:
         try:
             source.close()
-        except (Exception, SystemExit) as error:  # a plugin's: the others must be closed all the same
+        except BaseException as error:  # a plugin's: the others must be closed all the same
             self.failures.update(dict.fromkeys(source.inputs, str(error)))
 
     def _on_failure(self, node: str, error: Exception) -> None:
@@ -309,7 +309,7 @@ class Stream:
             self._consume()
         except EdgeMMError as error:
             self._error = error
-        except (Exception, SystemExit) as error:  # it ends the stream, and is raised where results are read
+        except BaseException as error:  # whatever it is: it ends the stream, and is raised where results are read
             self._error = EdgeMMError(f"the model failed: {type(error).__name__}: {error}")
         finally:
             self._mailbox.stop()

@@ -20,7 +20,10 @@ from edgemm.assets import Asset
 from edgemm.errors import InputError, SpecError
 from edgemm.host.optional import require
 from edgemm.inputs.kind import Feed, InputKind, Tensors, check_choice, check_positive, not_this
+from edgemm.limits import TEXT_CHARACTERS, TOKENIZED_BYTES
+from edgemm.reading.plain_json import value_from_json
 from edgemm.tensors import BATCH, TensorSpec
+from edgemm_plugins.inputs.tokenizer_bounds import growth
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -70,31 +73,50 @@ class Tokens(InputKind):
         """One text to ids and mask.
 
         Raises:
-            InputError: it is not a `str`.
+            InputError: it is not a `str`, too long, or the library fails on it.
             MissingDependencyError: the library is not installed.
             SpecError: the file is no tokenizer, or `max_tokens` leaves no room for a text.
         """
         if not isinstance(raw, str):
             raise not_this("text as str", raw)
-        encoded = self.loaded.encode(raw.encode("utf-8", "replace").decode())  # a lone surrogate is no text
+        tokenizer, longest = self._read
+        text = raw[: TEXT_CHARACTERS + 1].encode("utf-8", "replace")  # a lone surrogate is no text
+        if len(raw) > TEXT_CHARACTERS or len(text) > longest:
+            raise InputError(
+                f"a text of {len(raw)} characters; at most {TEXT_CHARACTERS}, and {longest} bytes, are tokenized"
+            )
+        try:
+            encoded = tokenizer.encode(text.decode())
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library's panics are no Exception
+            raise InputError(f"the tokenizer fails on a text of {len(raw)} characters: {error}") from None
         if len(encoded.ids) != self.max_tokens:
             raise InputError(f"the tokenizer made {len(encoded.ids)} tokens of a text, expected {self.max_tokens}")
         return np.array([encoded.ids], np.int64), np.array([encoded.attention_mask], self.mask)
 
-    @cached_property
+    @property
     def loaded(self) -> Tokenizer:
         """The tokenizer, cutting and padding to `max_tokens`; read at first use.
 
         Raises:
             MissingDependencyError, SpecError: as `convert`.
         """
+        return self._read[0]
+
+    @cached_property
+    def _read(self) -> tuple[Tokenizer, int]:
+        """The tokenizer, and how many bytes of a text it is given."""
         library = require("tokenizers", "tokens", "an input of kind 'tokens'")
         assert isinstance(self.tokenizer, Asset)
         try:
             made: Tokenizer = library.Tokenizer.from_buffer(self.tokenizer.content)
-        except Exception as error:  # the library raises nothing narrower
+            longest = int(TOKENIZED_BYTES / growth(value_from_json(self.tokenizer.content)))
+            special = made.num_special_tokens_to_add(False)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library raises nothing narrower, and panics
             raise SpecError(f"tokens input: '{self.tokenizer.name}' is no tokenizer.json: {error}") from None
-        special = made.num_special_tokens_to_add(False)
         if special >= self.max_tokens:
             raise SpecError(
                 f"tokens input: max_tokens is {self.max_tokens}, but this tokenizer adds {special} special tokens to every text"
@@ -103,7 +125,7 @@ class Tokens(InputKind):
         made.enable_truncation(self.max_tokens, direction=cut.get("direction", "right"))
         own = {key: pad[key] for key in ("direction", "pad_id", "pad_type_id", "pad_token") if key in pad}
         made.enable_padding(length=self.max_tokens, **own)
-        return made
+        return made, longest
 
     def open_feed(self) -> Feed:
         """Text by text; what is missing for it is told now, not at the first text."""

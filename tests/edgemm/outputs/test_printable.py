@@ -16,6 +16,10 @@ HARMFUL = {
     "a line separator": "a\u2028b",
     "a byte order mark": "\ufeff",
     "half of a character": "\ud800",
+    "a soft hyphen": "a\u00adb",
+    "a Mongolian vowel separator": "a\u180eb",
+    "an annotation": "\ufff9a\ufffab\ufffb",
+    "tags": "a\U000e0041\U000e007f",
 }
 
 

@@ -174,6 +174,10 @@ def test_each_value_that_is_lost_is_told_with_its_reason_and_logged_once(stream,
 # kinds of others
 
 
+class Panic(BaseException):
+    """As a library that is written in Rust raises it."""
+
+
 class Raises(Feed):
     """A feed that raises before, or after, it has yielded something."""
 
@@ -181,7 +185,7 @@ class Raises(Feed):
         if raw == "late":
             yield (np.zeros((1, 1), np.float32),), captured_ns
         if raw != "good":
-            raise ZeroDivisionError("by nothing")
+            raise self.kind.error("by nothing")
         yield (np.zeros((1, 1), np.float32),), captured_ns
 
 
@@ -190,6 +194,7 @@ class Careless(InputKind):
     """A kind that raises whatever comes up, where its value is converted or in a feed of its own."""
 
     feeds: bool = False
+    error: type[BaseException] = ZeroDivisionError
 
     @property
     def tensors(self):
@@ -199,18 +204,25 @@ class Careless(InputKind):
         if raw == "needy":
             raise MissingDependencyError("a library is not installed")
         if raw != "good":
-            raise ZeroDivisionError("by nothing")
+            raise self.error("by nothing")
         return (np.zeros((1, 1), np.float32),)
 
     def open_feed(self):
         return Raises(self) if self.feeds else super().open_feed()
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, Panic])
 @pytest.mark.parametrize(("feeds", "runs"), [(False, [1, 2]), (True, [1, 3])])
-def test_whatever_a_kind_raises_only_the_value_is_lost(stream, script, feeds, runs):
-    answers, made = answers_of(stream, recorded(script, ["good", "bad", "late", "good"]), Careless(feeds))
+def test_whatever_a_kind_raises_only_the_value_is_lost(stream, script, feeds, runs, error):
+    answers, made = answers_of(stream, recorded(script, ["good", "bad", "late", "good"]), Careless(feeds, error))
     assert answers == runs
     assert made.drops_by_cause == {("x", "does not fit"): 2}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_a_signal_that_comes_while_a_value_is_converted_is_no_matter_of_the_value(error):
+    with pytest.raises(error):
+        model_of(Careless(error=error)).live().push("x", "bad", 0)
 
 
 def test_what_is_missing_on_this_machine_is_no_matter_of_one_value(stream, script):

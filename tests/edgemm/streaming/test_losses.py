@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from edgemm.errors import InputError, SinkError, SourceError, UnknownNameError, UsageError
+from edgemm.errors import EdgeMMError, InputError, SinkError, SourceError, UnknownNameError, UsageError
 from edgemm.streaming.inbox import Inbox
 from edgemm.streaming.interfaces import Observer
 from edgemm.streaming.sources import sources_from_inputs
@@ -81,12 +81,17 @@ def test_a_source_of_an_input_that_the_model_has_not_is_refused(script):
 # who leaves
 
 
-def test_a_source_that_leaves_has_failed(stream, script, fake_model):
+class Panic(BaseException):
+    """As a library that is written in Rust raises it."""
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, Panic])
+def test_a_source_that_leaves_or_panics_has_failed(stream, script, fake_model, kind):
     model = fake_model()
-    made = stream(model, script((0, "image", 1), error=SystemExit(3)))
+    made = stream(model, script((0, "image", 1), error=kind(3)))
     assert made.wait(10)
     made.close()
-    assert made.failures == {"image": "SystemExit: 3"}
+    assert made.failures == {"image": f"{kind.__name__}: 3"}
     assert model.scheduler.ended == {"image": "broke down"}
 
 
@@ -96,12 +101,13 @@ def test_a_source_that_leaves_at_once_is_raised(stream, script, fake_model):
         made.wait(10)
 
 
-def test_a_model_that_leaves_ends_its_stream_with_the_reason(stream, script, fake_model):
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, Panic])
+def test_a_model_that_leaves_or_panics_ends_its_stream_with_the_reason(stream, script, fake_model, kind):
     def leave(name, value):
-        sys.exit("out")
+        raise kind("out")
 
     made = stream(fake_model(on_push=leave), script((0, "image", 1)))
-    with pytest.raises(Exception, match="the model failed: SystemExit: out"):
+    with pytest.raises(EdgeMMError, match=f"the model failed: {kind.__name__}: out"):
         made.wait(10)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -168,3 +169,93 @@ print(sorted({{"torch", "huggingface_hub", "requests", "httpx"}} & set(sys.modul
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# tokenizers of strangers
+
+
+def with_steps(*normalizers, **parts):
+    """A tokenizer.json whose text goes through steps first."""
+    content = json.loads(FILE)
+    content["normalizer"] = {"type": "Sequence", "normalizers": list(normalizers)}
+    for part, fields in parts.items():
+        content[part] = {**(content[part] or {}), **fields}
+    return json.dumps(content).encode()
+
+
+def replaces(found, content):
+    return {"type": "Replace", "pattern": found, "content": content}
+
+
+A_HUNDRED = replaces({"String": "a"}, "a" * 100)
+CHARSMAP = base64.b64encode(b"\4\0\0\0" + b"\0" * 4 + b"b\0" + b"a" * 20_000 + b"\0").decode()
+PADDING = {"strategy": {"Fixed": 9}, "direction": "Right", "pad_id": 0, "pad_type_id": 0, "pad_token": "x" * 999}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        with_steps(*[A_HUNDRED] * 4),
+        with_steps({"type": "Sequence", "normalizers": [A_HUNDRED, A_HUNDRED]}, A_HUNDRED),
+        with_steps({"normalizers": [{"pattern": {"String": "a"}, "content": "a" * 100}] * 4}),  # no type is needed
+        with_steps(*[replaces({"Regex": "."}, "aaa")] * 10),
+        with_steps(*[replaces({"String": ""}, "a")] * 20),
+        with_steps(*[{"type": "Prepend", "prepend": "a" * 200}] * 2),
+        with_steps(*[replaces({"String": "aa"}, "ﷺ"), {"type": "NFKD"}] * 4),
+        with_steps({"type": "Precompiled", "precompiled_charsmap": CHARSMAP}),
+        with_steps(pre_tokenizer={"type": "Sequence", "pretokenizers": [
+            {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": False}] * 8}),
+        with_steps(pre_tokenizer={"type": "Sequence", "pretokenizers": [
+            {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": False}] * 8}),
+    ],
+)  # fmt: skip
+def test_a_tokenizer_that_multiplies_texts_is_refused(content):
+    with pytest.raises(SpecError, match="times longer, at most 10000 are taken"):
+        Tokens(content).open_feed()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (with_steps(*[{"type": "Lowercase"}] * 101), "it takes 103 steps with each text, at most 100"),
+        (with_steps(model={"unk_token": "x" * 999}), "its unk_token has 999 characters, at most 256"),
+        (with_steps(padding=PADDING), "its pad_token has 999 characters, at most 256"),
+        (
+            with_steps(model={"max_input_chars_per_word": 10**9}),
+            "its max_input_chars_per_word is 1000000000, at most 1000",
+        ),
+        (FILE.replace(b'"normalizer"', b'"normalizer":null,"normalizer"'), "twice|duplicate"),
+    ],
+)
+def test_a_tokenizer_that_takes_too_much_is_refused(content, message):
+    with pytest.raises(SpecError, match=message):
+        Tokens(content).open_feed()
+
+
+def test_the_steps_of_known_tokenizers_are_taken():
+    albert = [replaces({"String": "``"}, '"'), {"type": "NFKD"}, {"type": "StripAccents"}, {"type": "Lowercase"}]
+    llama = [{"type": "Prepend", "prepend": "▁"}, replaces({"String": " "}, "▁")]
+    for steps in (albert, llama):
+        Tokens(with_steps(*steps)).open_feed()
+
+
+@pytest.mark.parametrize("text", ["a" * (2**15 + 1), "加" * 200])
+def test_a_long_text_is_refused_before_it_is_tokenized(text):
+    kind = Tokens(with_steps(replaces({"String": "a"}, "a" * 9000)), 4)
+    kind.convert("加" * 155)
+    with pytest.raises(InputError, match=f"a text of {len(text)} characters; at most 32768, and 466 bytes"):
+        kind.convert(text)
+
+
+def test_a_panic_of_the_library_loses_the_text():
+    class Panic(BaseException):
+        pass
+
+    class Library:
+        def encode(self, text):
+            raise Panic("called `Option::unwrap()`")
+
+    kind = Tokens(FILE)
+    object.__setattr__(kind, "_read", (Library(), 99))
+    with pytest.raises(InputError, match="the tokenizer fails on a text of 3 characters: called"):
+        kind.convert("add")
