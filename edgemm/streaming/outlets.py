@@ -215,7 +215,9 @@ class Outlet:
                 if getattr(sink, "finished", False):
                     self._on_finished()
                     break
-        except (Exception, SystemExit) as error:  # a callback is the user's: it is muted, the stream goes on
+        except (
+            BaseException
+        ) as error:  # a callback is the user's: it is muted, whatever it raises, and the stream goes on
             self._mute(target, error)
             queue.release()
             queue.wait(None)
@@ -223,7 +225,7 @@ class Outlet:
         if sink is not None:
             try:
                 sink.close()
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
                 self._mute(sink.close, error)
 
     def _mute(self, call: Callable[..., None], error: BaseException) -> None:

@@ -115,6 +115,8 @@ class Tokens(InputKind):
             special = made.num_special_tokens_to_add(False)
         except (KeyboardInterrupt, SystemExit):
             raise
+        except SpecError as error:
+            raise SpecError(f"tokens input: '{self.tokenizer.name}' is not taken: {error}") from None
         except BaseException as error:  # the library raises nothing narrower, and panics
             raise SpecError(f"tokens input: '{self.tokenizer.name}' is no tokenizer.json: {error}") from None
         if special >= self.max_tokens:

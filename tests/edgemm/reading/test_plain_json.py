@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from time import process_time
 
 import pytest
 
@@ -41,3 +42,11 @@ def test_numbers_of_64_bits_are_read():
     numbers = [-(2**63), 2**64 - 1, 1.5e300, 0.0]
     assert value_from_json(str(numbers)) == numbers
     assert value_from_json("9" * limits.NUMBER_DIGITS) == int("9" * limits.NUMBER_DIGITS)
+
+
+def test_a_key_that_is_there_twice_is_found_at_once_among_many():
+    many = ",".join(f'"{number}":0' for number in range(100_000))
+    begun_s = process_time()
+    with pytest.raises(ValueError, match="the key '99999' is there twice"):
+        value_from_json(f'{{{many},"99999":0}}')
+    assert process_time() - begun_s < 5

@@ -133,7 +133,7 @@ def test_an_observer_that_raises_or_leaves_in_any_callback_is_muted_and_the_stre
 # callbacks that raise
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no more"), SystemExit("no more")])
+@pytest.mark.parametrize("error", [RuntimeError("no more"), SystemExit("no more"), Panic("no more")])
 def test_a_callback_that_raises_is_raised_by_wait_once_the_others_have_everything(stream, script, fake_model, error):
     def bad(result):
         raise error
