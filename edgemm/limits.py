@@ -6,6 +6,7 @@ What is larger is refused before it is read, unpacked or walked; the messages na
 from __future__ import annotations
 
 # ---- a bundle's own files
+BUNDLE_BYTES = 16 * 2**30  # of all of them, unpacked: more than the memory of the devices that bundles are for
 MANIFEST_BYTES = 16 * 2**20  # a model of 1,000 nodes has some 0.5 MiB; labels and reports take the rest
 DIGEST_BYTES = 1024  # a hash and a name
 SIGNATURES_BYTES = 4096  # some thirty
@@ -20,7 +21,6 @@ ZIP_DIRECTORY_BYTES = 4 * 2**20  # some 100 bytes a member; 200,000 names take s
 ZIP_MEMBERS = 10_000  # a bundle has a few dozen
 ZIP_RATIO = 200  # unpacked to packed, of one member: graphs have 1 to 3, manifests 20; DEFLATE makes 1000 of nothing
 ZIP_RATIO_FROM_BYTES = 16 * 2**20  # below it a member takes a moment, whatever its ratio
-ZIP_TOTAL_BYTES = 16 * 2**30  # unpacked: more than the memory of the devices that bundles are for
 
 # ---- declarations
 LONGEST_MS = 10.0**12  # of any time: 31 years, which 64 bits hold in ns

@@ -12,11 +12,11 @@ import zlib
 
 from edgemm.errors import BundleError
 from edgemm.limits import (
+    BUNDLE_BYTES,
     ZIP_DIRECTORY_BYTES,
     ZIP_MEMBERS,
     ZIP_RATIO,
     ZIP_RATIO_FROM_BYTES,
-    ZIP_TOTAL_BYTES,
 )
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
@@ -51,9 +51,9 @@ class Archive:
             twice = "some of them twice" if len(members) <= ZIP_MEMBERS else f"a bundle has at most {ZIP_MEMBERS}"
             raise BundleError(f"{path}: the zip lists {len(members)} files, {twice}; {advice}")
         total = sum(member.file_size for member in members)
-        if total > ZIP_TOTAL_BYTES:
+        if total > BUNDLE_BYTES:
             raise BundleError(
-                f"{path}: the zip holds {total} bytes unpacked, at most {ZIP_TOTAL_BYTES} are read; {advice}"
+                f"{path}: the zip holds {total} bytes unpacked, at most {BUNDLE_BYTES} are read; {advice}"
             )
 
     def read(self, name: str, limit: int) -> bytes:

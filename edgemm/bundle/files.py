@@ -51,6 +51,11 @@ class Bundle:
         except ValueError as error:
             raise BundleError(f"{self._path}: {MANIFEST} is not JSON: {error}; {_ADVICE}") from None
         self.manifest = manifest_from_json(value, MANIFEST, self._verified)
+        total = sum(record.bytes for record in self.manifest.files.values())
+        if total > limits.BUNDLE_BYTES:
+            raise BundleError(
+                f"{self._path}: its files have {total} bytes together, at most {limits.BUNDLE_BYTES} are read"
+            )
 
     @cached_property
     def path(self) -> Path:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 _PURPOSE = b"edgemm bundle 1\n"
+_EXISTS = "'{}' exists: a key is never overwritten; choose another name"
 _LINE = re.compile(r"ed25519 ([0-9a-f]{64}) ([0-9a-f]{128})")
 _WHY = "signing a bundle, or checking who has,"
 
@@ -42,6 +43,13 @@ def make_key(path: str | Path) -> tuple[Path, Path]:
     serialization = _library("primitives.serialization")
     key = _library("primitives.asymmetric.ed25519").Ed25519PrivateKey.generate()
     private, public = Path(path), Path(path).with_suffix(".pub")
+    for file in (private, public):  # both, before one is written
+        if file.exists() or file.is_symlink():
+            raise UsageError(_EXISTS.format(file))
+    if private == public:
+        raise UsageError(
+            f"'{private}' would be the public key; name the private one: edgemm sign --new-key {private.with_suffix('.key')}"
+        )
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -52,7 +60,7 @@ def make_key(path: str | Path) -> tuple[Path, Path]:
         try:
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError:
-            raise UsageError(f"'{file}' exists: a key is never overwritten; choose another name") from None
+            raise UsageError(_EXISTS.format(file)) from None
         except OSError as error:
             raise UsageError(f"cannot write the key '{file}': {error.strerror}") from None
         with os.fdopen(handle, "wb") as opened:
@@ -169,9 +177,15 @@ def _library(name: str, *, hazmat: bool = True) -> Any:
 
 
 def _put_in_folder(folder: Path, text: str) -> None:
-    aside = folder / f".{SIGNATURES}.new"
-    aside.write_text(text, encoding="ascii")
-    os.replace(aside, folder / SIGNATURES)
+    """By a new file of its own: whatever lies in the folder is its maker's, links too, and none is followed."""
+    handle, name = tempfile.mkstemp(prefix=f".{SIGNATURES}.", dir=folder)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        os.replace(name, folder / SIGNATURES)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def _put_in_zip(path: Path, text: str) -> None:

@@ -20,7 +20,6 @@ from edgemm.outputs.printable import printable
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
-TERMINATED = 143  # 128 + SIGTERM
 _LINES, _COLUMNS = 24, 400
 
 
@@ -88,26 +87,33 @@ def _run(words: list[str]) -> int:
     command = find_command(name)
     parser = _Parser(f"edgemm {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_arguments(parser)
-    with ended_by_sigterm():
+    with ended_by_signals():
         return command.run(parser.parse_args(words[1:]))
 
 
 @contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM (of systemd, of `docker stop`) ends a command as Ctrl-C does, so that what it has is closed and what it was writing is gone; once, since closing takes its time."""
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM (of systemd, of `docker stop`) and SIGHUP (a terminal that is gone) end a command as Ctrl-C does, so that what it has is closed and what it
+    was writing is gone; once, since closing takes its time. A SIGHUP that is ignored (`nohup`) stays so."""
 
     def end(number: int, frame: object) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise SystemExit(TERMINATED)
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = {
+        number: signal.signal(number, end)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 class _Parser(argparse.ArgumentParser):

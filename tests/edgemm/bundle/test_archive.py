@@ -97,7 +97,7 @@ def test_a_member_that_unpacks_to_much_more_is_refused_before_it_is_unpacked(tmp
 
 
 def test_members_that_are_too_large_together_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive_module, "ZIP_TOTAL_BYTES", 5)
+    monkeypatch.setattr(archive_module, "BUNDLE_BYTES", 5)
     assert Archive(packed(tmp_path / "a.zip", [("a", b"12"), ("b", b"345")]), "").read("b", 3) == b"345"
     with pytest.raises(BundleError, match="holds 6 bytes unpacked, at most 5"):
         Archive(packed(tmp_path / "b.zip", [("a", b"123"), ("b", b"345")]), "")

@@ -325,3 +325,9 @@ def test_a_variant_s_runner_is_a_distribution_and_a_plugin(three_inputs, runner)
     change_manifest(path, lambda manifest: manifest["variants"]["cpu.onnxruntime.fp32"].update(runner=runner))
     with pytest.raises(BundleError, match="runner"):
         Bundle(path)
+
+
+def test_a_bundle_whose_files_are_larger_than_any_is_refused_before_one_is_read(three_inputs, monkeypatch):
+    monkeypatch.setattr("edgemm.limits.BUNDLE_BYTES", 100)
+    with pytest.raises(BundleError, match=r"its files have .* bytes together, at most 100 are read"):
+        Bundle(three_inputs())

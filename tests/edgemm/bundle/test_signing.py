@@ -134,6 +134,44 @@ def test_a_private_key_is_its_owner_s_alone_and_never_overwritten(tmp_path):
     assert private.read_bytes() == before
 
 
+def test_where_the_public_key_exists_no_private_one_is_written(tmp_path):
+    (tmp_path / "a.pub").write_text("another's")
+    with pytest.raises(UsageError, match=r"a\.pub' exists"):
+        make_key(tmp_path / "a.key")
+    assert not (tmp_path / "a.key").exists()
+
+
+def test_a_private_key_is_not_named_as_the_public_one(tmp_path):
+    with pytest.raises(UsageError, match=r"would be the public key; .*a\.key"):
+        make_key(tmp_path / "a.pub")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [".manifest.sig.new", "manifest.sig"])
+def test_signing_follows_no_link_that_lies_in_the_bundle(three_inputs, keys, tmp_path, name):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    bundle = three_inputs()
+    (bundle / name).symlink_to(victim)
+    sign(bundle, keys[0][0])
+    assert victim.read_text() == "precious"
+    assert answers(bundle, keys=keys[0][1])
+    assert not (bundle / "manifest.sig").is_symlink()
+
+
+def test_a_signature_that_cannot_be_written_leaves_nothing(three_inputs, keys, monkeypatch):
+    bundle = three_inputs()
+    before = sorted(path.name for path in bundle.iterdir())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(BundleError, match="No space left"):
+        sign(bundle, keys[0][0])
+    assert sorted(path.name for path in bundle.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

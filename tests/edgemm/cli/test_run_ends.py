@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from edgemm.cli.main import ended_by_sigterm, main
+from edgemm.cli.main import ended_by_signals, main
 from edgemm.errors import SinkError
 
 
@@ -82,7 +82,7 @@ def test_a_sink_that_failed_is_said_once_with_the_other_losses_and_is_1(run, cap
 
 
 def twice():
-    with ended_by_sigterm():
+    with ended_by_signals():
         try:
             signal.raise_signal(signal.SIGTERM)
         finally:
@@ -96,11 +96,24 @@ def test_a_second_sigterm_does_not_disturb_the_closing(capsys):
     assert (caught.value.code, capsys.readouterr().out) == (143, "closed\n")
 
 
+def test_a_terminal_that_is_gone_ends_a_command_unless_it_was_told_to_stay(capsys):
+    with pytest.raises(SystemExit) as caught, ended_by_signals():
+        signal.raise_signal(signal.SIGHUP)
+    assert caught.value.code == 129
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_by_signals():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_beside_the_main_thread_signals_are_left_alone():
     before, seen = signal.getsignal(signal.SIGTERM), []
 
     def run():
-        with ended_by_sigterm():
+        with ended_by_signals():
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=run)
