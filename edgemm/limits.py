@@ -59,3 +59,6 @@ GRAPH_FIELDS = 2_000_000  # of an ONNX file beside its weights, a second of walk
 TENSOR_BYTES = 2 * 2**30  # at a graph's edge, for one row: it is allocated before a value has been seen
 VECTORS_BYTES = 2**30  # of all test vectors unpacked: a few rows of everything that a model computes
 EMPTY_ROWS = 4096  # of an array whose rows have no bytes: saying so costs nothing, walking them does
+CALIBRATION_BYTES = (
+    4 * 2**30
+)  # of the inputs' arrays in a calibration file: a thousand frames of 1280 x 1024; they are held all at once

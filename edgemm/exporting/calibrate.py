@@ -226,14 +226,11 @@ def _converted(name: str, kind: InputKind, rows: Sequence[Mapping[str, Any]]) ->
 def _rows_of_file(inputs: Mapping[str, InputKind], path: Path) -> list[dict[str, Any]]:
     try:
         with path.open("rb") as file:
-            arrays = arrays_from_npz(file)
+            arrays = arrays_from_npz(file, only=inputs)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"calibration: cannot read '{path}' as .npz with one array of rows per input: {error}"
         ) from None
-    missing = [name for name in inputs if name not in arrays]
-    if missing:
-        raise UsageError(f"calibration: '{path}' has no array '{missing[0]}'; it has: {', '.join(arrays)}")
     counts = {name: len(arrays[name]) for name in inputs}
     if len(set(counts.values())) != 1:
         raise UsageError(f"calibration: '{path}' is not aligned, its inputs have different numbers of rows: {counts}")

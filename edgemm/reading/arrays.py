@@ -9,12 +9,13 @@ import re
 import sys
 import zipfile
 import zlib
+from collections.abc import Collection
 from math import prod
 from typing import IO, Any, Literal
 
 import numpy as np
 
-from edgemm.limits import EMPTY_ROWS, ZIP_DIRECTORY_BYTES, ZIP_MEMBERS
+from edgemm.limits import CALIBRATION_BYTES, EMPTY_ROWS, ZIP_DIRECTORY_BYTES, ZIP_MEMBERS
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -26,19 +27,23 @@ _HEADER = re.compile(
 )
 _DESCR = re.compile(r"[<>|=]?[A-Za-z]\d{0,9}(?:\[\w{1,9}\])?")
 _LENGTHS = {b"\1\0": 2, b"\2\0": 4}  # version -> bytes of the header's length
+_PIECE_BYTES = 2**20
 _HEADER_BYTES = 10_000  # as numpy has it
 _KINDS = "biufU"  # numpy's letters for truth values, whole numbers, floats and texts
 
 
-def arrays_from_npz(file: IO[bytes], limit_bytes: int | None = None) -> dict[str, np.ndarray]:
-    """Every array, by name; each has rows: at least one axis.
+def arrays_from_npz(
+    file: IO[bytes], limit_bytes: int = CALIBRATION_BYTES, only: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Arrays by name; each has rows: at least one axis.
 
     Args:
         file: of an .npz.
-        limit_bytes: of all arrays together.
+        limit_bytes: of all that are read, together.
+        only: the arrays that must be there; others are not read. None: every one.
 
     Raises:
-        ValueError: it is none, or holds anything else; the message names the array.
+        ValueError: it is none, lacks an array, or holds anything else; the message names the array.
     """
     arrays: dict[str, np.ndarray] = {}
     try:
@@ -48,11 +53,17 @@ def arrays_from_npz(file: IO[bytes], limit_bytes: int | None = None) -> dict[str
             members = archive.infolist()
             if len(members) > ZIP_MEMBERS:
                 raise ValueError(f"it has {len(members)} arrays, at most {ZIP_MEMBERS} are read")
-            total = sum(member.file_size for member in members)
-            if limit_bytes is not None and total > limit_bytes:
+            names = [member.filename.removesuffix(".npy") for member in members]
+            missing = [name for name in only or () if name not in names]
+            if missing:
+                raise ValueError(f"it has no array '{missing[0]}'; it has: {', '.join(names)}")
+            asked = [
+                (name, member) for name, member in zip(names, members, strict=True) if only is None or name in only
+            ]
+            total = sum(member.file_size for _, member in asked)
+            if total > limit_bytes:
                 raise ValueError(f"its arrays have {total} bytes, at most {limit_bytes} are read")
-            for member in members:
-                name = member.filename.removesuffix(".npy")
+            for name, member in asked:
                 if name in arrays:
                     raise ValueError(f"'{name}' is in it twice")
                 arrays[name] = _array(archive, member, name)
@@ -99,14 +110,23 @@ def _rows(content: IO[bytes], name: str, size: int) -> np.ndarray:
     if needed == 0 and shape[0] > EMPTY_ROWS:
         raise ValueError(f"'{name}' has {shape[0]} rows of nothing; at most {EMPTY_ROWS} are read")
     data = bytearray(needed)
-    if content.readinto(data) != needed:  # type: ignore[attr-defined]
-        raise ValueError("it is truncated")
+    _fill(content, memoryview(data))
     array = np.ndarray(shape, dtype, data, order=order)
     if dtype.kind == "U" and array.size and array.itemsize:
         letters = np.frombuffer(data, dtype.str[0] + "u4")
         if letters.max() > sys.maxunicode:
             raise ValueError("it holds what is no letter")
     return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _fill(content: IO[bytes], data: memoryview) -> None:
+    """Read what belongs there, piece by piece: a zip's member makes copies of all that it is asked for at once."""
+    at = 0
+    while at < len(data):
+        got = content.readinto(data[at : at + _PIECE_BYTES])  # type: ignore[attr-defined]
+        if not got:
+            raise ValueError("it is truncated")
+        at += got
 
 
 def _header(content: IO[bytes], name: str) -> tuple[np.dtype[Any], Literal["C", "F"], tuple[int, ...]]:

@@ -116,7 +116,8 @@ class Audio(InputKind):
     def draw(self, count: int, generator: np.random.Generator) -> Tensors:
         """Tones that swell and fade, in a little noise."""
         time_s = np.arange(self.window_samples) / self.sample_rate_hz
-        pitches_hz = generator.uniform(100, self.sample_rate_hz / 4, (count, 1))
+        highest_hz = self.sample_rate_hz / 4
+        pitches_hz = generator.uniform(min(100, highest_hz / 2), highest_hz, (count, 1))
         loud = np.sin(2 * np.pi * pitches_hz * time_s) * np.sin(np.pi * time_s / max(time_s[-1], 1e-9)) ** 2
         noise = generator.standard_normal((count, self.window_samples)) * 0.05
         return (np.clip(0.5 * loud + noise, -1, 1).astype(np.float32),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -154,3 +155,21 @@ def test_arrays_that_are_too_large_together_are_refused():
     assert len(arrays_from_npz(npz(a=np.zeros(3), b=np.zeros(3)), size)) == 2
     with pytest.raises(ValueError, match=f"its arrays have {size} bytes, at most {size - 1} are read"):
         arrays_from_npz(npz(a=np.zeros(3), b=np.zeros(3)), size - 1)
+
+
+def test_what_nobody_asked_for_is_not_read():
+    file = npz(x=np.ones(3), y=np.zeros(100_000))
+    assert list(arrays_from_npz(file, 1000, only=["x"])) == ["x"]
+    with pytest.raises(ValueError, match="it has no array 'z'; it has: x, y"):
+        arrays_from_npz(file, 1000, only=["x", "z"])
+
+
+def test_an_array_takes_its_own_memory_once():
+    buffer = npz(x=np.zeros(2**23))
+    tracemalloc.start()
+    try:
+        arrays_from_npz(buffer)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.3 * 2**26

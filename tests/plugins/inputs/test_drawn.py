@@ -155,3 +155,11 @@ def test_drawn_lines_are_an_example_with_a_number_behind_it(generator):
     examples, numbers = zip(*(line.rsplit(" ", 1) for line in lines), strict=True)
     assert set(examples) == {Text(64).example(np.random.default_rng(seed)) for seed in range(50)}
     assert 10_000 < max(map(int, numbers)) < 1_000_000
+
+
+@pytest.mark.parametrize("rate_hz", [1, 100, 399, 400, 8000])
+def test_sound_is_drawn_at_any_rate(rate_hz):
+    kind = Audio(rate_hz, 1000, 1000)
+    (drawn,) = kind.draw(2, np.random.default_rng(0))
+    assert drawn.shape == (2, rate_hz)
+    assert np.isfinite(drawn).all()
