@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from edgemm.errors import BundleError, MissingDependencyError, OverdueError, UnknownNameError
+from edgemm.errors import BundleError, MissingDependencyError, UnknownNameError
 from edgemm.limits import MEMORY_SHARE, RUN_S
 from edgemm.runners.providers import BROUGHT_BY, CPU, ON_GPU, PROVIDERS
 from edgemm.runners.self_contained import check_self_contained
@@ -103,19 +103,15 @@ class OnnxRuntimeRunner:
         try:
             watched = self._idle.pop()
         except IndexError:
-            watched = Watched(self.max_run_s)
+            watched = Watched(self.name, self.max_run_s)
         rows = next(
             (len(feeds[spec.name]) for spec in self.inputs if spec.shape[:1] == (BATCH,) and spec.name in feeds), 1
         )
         watched.max_s = self.max_run_s * max(rows, 1)
-        watched.begun += 1
         try:
-            outputs: list[np.ndarray] = self.session.run(None, feeds, watched.options)
-        except Exception as error:
-            _raise_overdue(watched, self.name, error)
-            raise
+            with watched as options:
+                outputs: list[np.ndarray] = self.session.run(None, feeds, options)
         finally:
-            watched.ended = watched.begun
             self._idle.append(watched)
         for spec, array in zip(self.outputs, outputs, strict=True):
             _check_shape(spec, array.shape, rows, self.name)
@@ -138,8 +134,7 @@ class SessionBinding:
 
     def __init__(self, runner: OnnxRuntimeRunner, batch: int) -> None:
         self._session = runner.session
-        self._name = runner.name
-        self._watched = Watched(runner.max_run_s * batch)
+        self._watched = Watched(runner.name, runner.max_run_s * batch)
         self._memory = runner.memory
         self._on_host = runner.memory == HOST
         self._binding = runner.session.io_binding()
@@ -189,15 +184,8 @@ class SessionBinding:
             self._written = outputs
             for (name, _, _), value in zip(self._outputs, outputs, strict=True):
                 self._binding.bind_ortvalue_output(name, value.handle)
-        watched = self._watched
-        watched.begun += 1
-        try:
-            self._session.run_with_iobinding(self._binding, watched.options)
-        except Exception as error:
-            _raise_overdue(watched, self._name, error)
-            raise
-        finally:
-            watched.ended = watched.begun
+        with self._watched as options:
+            self._session.run_with_iobinding(self._binding, options)
         if not self._on_host:
             self._binding.synchronize_outputs()
             for name in self._from_host:
@@ -263,15 +251,6 @@ def _check_shape(spec: TensorSpec, shape: tuple[int, ...], rows: int, graph: str
         raise BundleError(
             f"graph '{graph}' gave '{spec.name}' as {list(shape)}; it declares {spec}, for {rows} row{'s' * (rows != 1)}"
         )
-
-
-def _raise_overdue(watched: Watched, name: str, error: Exception) -> None:
-    """Raise if that is why a run has failed."""
-    if watched.overdue == watched.begun:
-        raise OverdueError(
-            f"graph '{name}' was stopped after {watched.max_s:g} s: it may have a loop that never ends. "
-            "If it needs longer, allow it: edgemm.Trust(max_run_s=…), --max-run-s"
-        ) from error
 
 
 def _session_options(threads: int, optimise: bool) -> ort.SessionOptions:

@@ -12,9 +12,12 @@ from _thread import (  # `threading` is not needed for an answer, and takes a co
     start_new_thread,
 )
 from time import monotonic, sleep
+from types import TracebackType
 from weakref import WeakSet
 
 import onnxruntime as ort
+
+from edgemm.errors import OverdueError
 
 PERIOD_S = 0.25  # how late a run may be stopped
 
@@ -22,41 +25,53 @@ PERIOD_S = 0.25  # how late a run may be stopped
 class Watched:
     """Runs of one graph, one after another, each of which another thread may stop.
 
-    Whoever runs counts `begun` up, runs with `options`, and sets `ended` to `begun`.
+        with watched as options:
+            session.run(None, feeds, options)
 
     Args:
-        max_s: how long one run may take.
-
-    Attributes:
-        options: what the next run is given.
-        begun, ended: the number of the newest run that began, and of the newest that ended.
-        overdue: the number of the newest run that was stopped because it took too long.
+        name: the graph's, for messages.
+        max_s: how long one run may take; it may be set before each.
     """
 
-    __slots__ = ("__weakref__", "_since_s", "_watched", "begun", "ended", "max_s", "options", "overdue")
+    __slots__ = ("__weakref__", "_begun", "_ended", "_name", "_options", "_overdue", "_seen", "_since_s", "max_s")
 
-    def __init__(self, max_s: float) -> None:
-        self.max_s = max_s
-        self.options = _options()
-        self.begun = self.ended = self.overdue = self._watched = 0
+    def __init__(self, name: str, max_s: float) -> None:
+        self._name, self.max_s = name, max_s
+        self._options = _options()
+        # numbers of runs: the newest that began, that ended, that was stopped because it took too long, that the watchdog has seen
+        self._begun = self._ended = self._overdue = self._seen = 0
         self._since_s = 0.0
         _WATCHDOG.watch(self)
 
+    def __enter__(self) -> ort.RunOptions:
+        self._begun += 1  # first: whoever stops the run before then leaves this one alone
+        return self._options
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended = self._begun
+        if isinstance(error, Exception) and self._overdue == self._begun:
+            raise OverdueError(
+                f"graph '{self._name}' was stopped after {self.max_s:g} s: it may have a loop that never ends. "
+                "If it needs longer, allow it: edgemm.Trust(max_run_s=…), --max-run-s"
+            ) from error
+
     def interrupt(self) -> None:
         """Stop what runs, and whatever would run from now on."""
-        self.options.terminate = True
+        self._options.terminate = True
 
     def look(self, now_s: float) -> None:
         """Stop the run that is under way if it has taken too long; for the watchdog."""
-        number = self.begun
-        if number == self.ended:
+        number = self._begun
+        if number == self._ended:
             return
-        if number != self._watched:
-            self._watched, self._since_s = number, now_s
+        if number != self._seen:
+            self._seen, self._since_s = number, now_s
         elif now_s - self._since_s >= self.max_s:
-            options, self.options = self.options, _options()
-            if self.begun == number:  # else the next run may have been given the old options, and must go on
-                self.overdue = number
+            options, self._options = self._options, _options()
+            if self._begun == number:  # else the next run may have been given the old options, and must go on
+                self._overdue = number
                 options.terminate = True
 
 
@@ -92,6 +107,8 @@ class _Watchdog:
 def _options() -> ort.RunOptions:
     options = ort.RunOptions()
     options.log_severity_level = 4  # what it would print, with whatever the graph says in it, is raised anyway
+    # The default, said: ONNX Runtime 1.32 looks for it at each run with IO binding, and not finding it takes 40 us.
+    options.add_run_config_entry("gpu_graph_id", "0")
     return options
 
 

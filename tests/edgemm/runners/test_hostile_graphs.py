@@ -91,6 +91,14 @@ def test_a_run_that_fails_for_another_reason_says_so(way):
     assert not isinstance(raised.value, OverdueError)
 
 
+def test_runs_are_given_what_onnxruntime_looks_for_at_each_of_them(monkeypatch):
+    given = []
+    runner = OnnxRuntimeRunner(counting(), "net")
+    monkeypatch.setattr(runner.session, "run_with_iobinding", lambda binding, options: given.append(options))
+    running(runner, ONCE)["bound"]()
+    assert given[0].get_run_config_entry("gpu_graph_id") == "0"
+
+
 def test_each_row_of_a_batch_has_its_time():
     runner = OnnxRuntimeRunner(counting(), "net", max_run_s=0.05)
     started = time.monotonic()
