@@ -31,22 +31,17 @@ LARGEST_COUNT = 2**31 - 1  # of pixels in a row, samples, Hz: what libraries tak
 SPARE_PARAMETERS = 2**24  # so many more than it holds are made, so that what does not fit is named
 
 # ---- sound
-LOWEST_HZ, HIGHEST_HZ = (
-    100,
-    768_000,
-)  # of a file: recorders have 4,000 to 768,000; a resampler's filter grows with the ratio, to gigabytes
+# of a file: recorders have 4,000 to 768,000; a resampler's filter grows with the ratio, to gigabytes
+LOWEST_HZ, HIGHEST_HZ = 100, 768_000
 
 # ---- texts that become tokens
 TEXT_CHARACTERS = 2**15  # some 10 pages; the slowest vocabularies take seconds for so many
-TOKENIZED_BYTES = (
-    2**22
-)  # of a text after a tokenizer's own steps: 1.5 GB and four seconds where each byte becomes a token
-TOKENIZER_GROWTH = 10_000  # what its steps may make of a byte: an upper bound, which is 2,200 for ALBERT's (so 1.9 kB of text), 132 for XLM-R's, 12 for Llama's
+TOKENIZED_BYTES = 2**22  # of a text after a tokenizer's steps: 1.5 GB and four seconds where each byte becomes a token
+# what its steps may make of a byte: an upper bound, which is 2,200 for ALBERT's (so 1.9 kB of text), 132 for XLM-R's, 12 for Llama's
+TOKENIZER_GROWTH = 10_000
 TOKENIZER_STEPS = 100  # with each text: tokenizers have up to ten
 TOKENIZER_REPEATS = 256  # characters of a string that is repeated for each token: `[UNK]`, `##`, `</w>`
-TOKENIZER_WORD = (
-    1000  # characters of a word that WordPiece looks up, in time that grows with their square and more; BERT's are 100
-)
+TOKENIZER_WORD = 1000  # characters of a word that WordPiece looks up, in more time than their square; BERT's are 100
 
 # ---- pictures
 PICTURE_PIXELS = 64 * 2**20  # twice those of 8K; a decoder holds several, and resizing takes 12 bytes for each
@@ -59,6 +54,4 @@ GRAPH_FIELDS = 2_000_000  # of an ONNX file beside its weights, a second of walk
 TENSOR_BYTES = 2 * 2**30  # at a graph's edge, for one row: it is allocated before a value has been seen
 VECTORS_BYTES = 2**30  # of all test vectors unpacked: a few rows of everything that a model computes
 EMPTY_ROWS = 4096  # of an array whose rows have no bytes: saying so costs nothing, walking them does
-CALIBRATION_BYTES = (
-    4 * 2**30
-)  # of the inputs' arrays in a calibration file: a thousand frames of 1280 x 1024; they are held all at once
+CALIBRATION_BYTES = 4 * 2**30  # of a calibration file's arrays, held all at once: a thousand frames of 1280 x 1024

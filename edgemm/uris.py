@@ -186,9 +186,8 @@ def _has_login(value: str) -> bool:
 
 def _is_secret(name: str) -> bool:
     """Whether a parameter's name says so, or its last part."""
-    plain = re.sub(
-        r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", _unquoted(name))
-    )  # without accents, and not full width
+    # without accents, and not full width
+    plain = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", _unquoted(name)))
     parts = re.findall(r"[a-z0-9]+", plain.lower())
     return bool(parts) and bool(_SECRET.fullmatch("".join(parts)) or _SECRET.fullmatch(parts[-1]))
 

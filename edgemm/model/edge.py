@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from typing import NamedTuple
 
 from edgemm.errors import SpecError
@@ -24,6 +23,10 @@ from edgemm.limits import LONGEST_MS
 INPUT = "input"
 VALUE, MASK, AGE = "value", "mask", "age"
 _NAME = r"[A-Za-z_][\w-]*"
+_EDGE = (
+    rf"(?P<owner>{_NAME})\.(?P<output>{_NAME})(?:\.(?P<tensor>{_NAME}))?"
+    rf"(?:\[\s*(?P<count>\d{{1,9}})\s*(?:,\s*(?P<ms>\d{{1,20}}(?:\.\d+)?)\s*)?\](?:\.(?P<part>{MASK}|{AGE}))?)?"
+)
 _LIMIT = 4096
 
 
@@ -68,7 +71,7 @@ class Edge(NamedTuple):
             owner, output, *tensor = text.split(".") if "." in text else (text, "")
             if all(map(str.isidentifier, (owner, output, *tensor))) and len(tensor) <= (owner == INPUT):
                 return cls(owner, output, tensor[0] if tensor else "")
-        match = _pattern().fullmatch(text.strip()) if isinstance(text, str) else None
+        match = re.fullmatch(_EDGE, text.strip()) if isinstance(text, str) else None
         if match is None or (match["tensor"] and match["owner"] != INPUT):
             raise SpecError(
                 f"{where}: {text!r} is no edge; write input.NAME, input.NAME.TENSOR or NODE.OUTPUT, and [COUNT] or [COUNT, MS] "
@@ -99,14 +102,6 @@ class Edge(NamedTuple):
             text += f"[{self.window.count}{f', {self.window.ms:g}' if self.window.ms else ''}]"
             text += "" if self.part == VALUE else f".{self.part}"
         return text
-
-
-@cache
-def _pattern() -> re.Pattern[str]:
-    return re.compile(
-        rf"(?P<owner>{_NAME})\.(?P<output>{_NAME})(?:\.(?P<tensor>{_NAME}))?"
-        rf"(?:\[\s*(?P<count>\d{{1,9}})\s*(?:,\s*(?P<ms>\d{{1,20}}(?:\.\d+)?)\s*)?\](?:\.(?P<part>{MASK}|{AGE}))?)?"
-    )
 
 
 def edges(reads: Mapping[str, str | Edge] | None = None, **more: str) -> dict[str, Edge]:

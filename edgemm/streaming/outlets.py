@@ -215,9 +215,7 @@ class Outlet:
                 if getattr(sink, "finished", False):
                     self._on_finished()
                     break
-        except (
-            BaseException
-        ) as error:  # a callback is the user's: it is muted, whatever it raises, and the stream goes on
+        except BaseException as error:  # a callback is the user's: it is muted, and the stream goes on
             self._mute(target, error)
             queue.release()
             queue.wait(None)

@@ -106,9 +106,7 @@ class Pump:
                 taken = self._checked(packet)
                 if mailbox.stopped or (taken is not None and not self._hand_over(taken)):
                     break
-        except (
-            BaseException
-        ) as error:  # a source is a plugin: whatever it raises, a library's panic too, ends its inputs only
+        except BaseException as error:  # a source is a plugin: whatever it raises, a panic too, ends its inputs only
             self._told.failed(source, error, delivered)
         finally:
             for key in source.inputs if source.live else (id(source),):

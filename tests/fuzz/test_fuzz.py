@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
 from random import Random
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
 pytest.importorskip("av")
 pytest.importorskip("torch")
+import fuzz
+import mutations
+import targets
+
+HERE = Path(__file__).parent
 pytestmark = pytest.mark.slow
 
 CASES = 200
 SEED = 20261124
-
-
-def load(name):
-    """A module of this folder; it is no package, and `make fuzz` runs it as a program."""
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-mutations, targets, cases, fuzz = load("mutations"), load("targets"), load("cases"), load("fuzz")
 
 
 @pytest.mark.parametrize("name", targets.TARGETS)

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("cosmic_ray", reason="needs the mutation extra: pip install 'edgemm[mutation]'")
-parso = pytest.importorskip("parso")
-
-HERE = Path(__file__).parent
-
-
-def load(name):
-    """A module of this folder; it is no package, and `make mutants` runs it as a program."""
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-operators, places, forks = load("operators"), load("places"), load("forks")
+pytest.importorskip("parso")
+import forks
+import operators
+import parso
+import places
 
 
 def mutants(operator, source):

@@ -149,11 +149,8 @@ class MediaFile:
 
         try:
             return list(made)
-        except SourceError as error:
-            self._damaged(str(error))
-            return []
-        except (av.FFmpegError, ValueError) as error:
-            self._damaged(reason_of(error))
+        except (av.FFmpegError, ValueError, SourceError) as error:
+            self._damaged(str(error) if isinstance(error, SourceError) else reason_of(error))
             return []
 
     def _frames(self, stopped: Callable[[], bool]) -> Iterator[tuple[int, Any]]:
@@ -166,10 +163,8 @@ class MediaFile:
                 self._damaged(reason_of_decoding(error))
                 continue
             for frame in frames:
-                yield (
-                    packet.stream.index,
-                    frame,
-                )  # `stream_index` of the packets that flush decoders is 0, whosever they are
+                # `stream_index` of the packets that flush decoders is 0, whosever they are
+                yield packet.stream.index, frame
 
     def _demuxed(self, stopped: Callable[[], bool]) -> Iterator[Any]:
         """The packets of the chosen streams; a stream that begins in the middle of a file is passed over."""

@@ -16,10 +16,26 @@ from edgemm.errors import SourceError
 
 START_S = 20.0
 END_S = 5.0
-_S = TypeVar("_S", bound="Server")
+_S = TypeVar("_S", bound="Closing")
 
 
-class Server:
+class Closing:
+    """Closed at the end of a `with`."""
+
+    def __enter__(self: _S) -> _S:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it, whatever it does."""
+        raise NotImplementedError
+
+
+class Server(Closing):
     """Starts when it is made.
 
     Args:
@@ -36,14 +52,6 @@ class Server:
         self._shown = b""
         self._lock = threading.RLock()  # one thread may show while another one kills and starts
         self.process = self._started()
-
-    def __enter__(self: _S) -> _S:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def start(self) -> None:
         """Start again, at the same port, showing what was shown last.

@@ -12,12 +12,11 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
 from edgemm.errors import MissingDependencyError, SourceError
-from edgemm.testing.faults.servers.child import START_S, stop
+from edgemm.testing.faults.servers.child import START_S, Closing, stop
 
 RATE_HZ = 16000
 _OPTIONS = ("--daemonize=no", "--exit-idle-time=-1", "--realtime=no", "--high-priority=no", "--use-pid-file=no")
@@ -33,7 +32,7 @@ while again or number * block < len(data):
 """
 
 
-class VirtualMicrophone:
+class VirtualMicrophone(Closing):
     """A PulseAudio server in a folder of its own, with one microphone at 16 kHz; it starts when it is made.
 
     Args:
@@ -67,14 +66,6 @@ class VirtualMicrophone:
         self._server: subprocess.Popen[bytes] | None = None
         self._player: subprocess.Popen[bytes] | None = None
         self.start()
-
-    def __enter__(self) -> VirtualMicrophone:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def start(self) -> None:
         """Start the server, again if it was killed; nothing is played.
